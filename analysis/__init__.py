@@ -1,0 +1,1 @@
+"""Judges: turns stored trials into findings, with odds, dates and plots."""
