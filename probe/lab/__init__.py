@@ -1,0 +1,1 @@
+"""The emulated censor: rules, presets, and the engines that carry them out."""
