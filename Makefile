@@ -1,0 +1,63 @@
+# Every target makes what it needs in .venv, from a Python 3.11 or later that is already there.
+#
+#   make demo     an emulated censor, a run of the probe behind it, and the report
+#   make test     every test this machine can run (as root: the network-namespace tests too)
+#   make lint     style, formatting and types
+#   make bench    the benchmarks
+#   make lock     choose the newest versions of the dependencies again
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: install demo test lint bench lock
+
+bin := .venv/bin
+pip := $(bin)/python -m pip --disable-pip-version-check --quiet
+pythons := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+
+install: .venv/.installed
+
+demo: install
+	$(bin)/probe demo
+
+test: install
+	$(bin)/pytest
+
+lint: install
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+
+bench: install
+	set -e; for bench in tests/bench/*.py; do echo "== $$bench"; $(bin)/python "$$bench"; done
+
+# The console scripts point at the sources, so only a change of the project's own metadata needs
+# a second install.
+.venv/.installed: pyproject.toml .venv/.locked
+	$(pip) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.locked: requirements/dev.lock | .venv/bin/pip
+	@echo "Installing the locked dependencies into .venv; the first time takes a minute."
+	$(pip) install --require-hashes --requirement $<
+	@touch $@
+
+.venv/bin/pip:
+	@for python in $(pythons); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    exec $$python -m venv .venv; \
+	  fi; \
+	done; \
+	echo "Found no Python 3.11 or later (tried: $(strip $(pythons)))." \
+	  "Install one, or name one: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1
+
+# One resolution for all of it: what runs and what builds are subsets of what is tested.
+compile := $(bin)/uv pip compile --quiet --universal --python-version 3.11 \
+  --fork-strategy fewest --generate-hashes --custom-compile-command "make lock"
+tested := --constraint requirements/dev.lock
+
+lock: | .venv/bin/pip
+	$(pip) install uv
+	$(compile) pyproject.toml --all-extras --group test --group lint --group build --upgrade \
+	  --output-file requirements/dev.lock
+	$(compile) pyproject.toml --all-extras $(tested) --output-file requirements/run.lock
+	$(compile) --group build $(tested) --output-file requirements/build.lock
