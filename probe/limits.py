@@ -1,0 +1,149 @@
+"""Politeness and budget: every limit the probe keeps, in this one place.
+
+Servers: at most two connections at once and a second between visits, per address; a relay at most
+once an hour. Volunteers: so many bytes a run and a day. What must outlast a run (the day's bytes,
+when each relay was last asked) is kept in ``limits.json`` beside the results; it names servers
+and sums only, nothing of the volunteer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+#: One visit is a trial: its connection, and a second small one that times round trips beside it.
+#: Visits to one address never overlap, so two connections are the most an address ever sees.
+CONNECTIONS_PER_ADDRESS: Final = 2
+SPACING_S: Final = 1.0
+RELAY_INTERVAL_S: Final = 3600.0
+RELAY_FLOW_S: Final = 20.0
+RELAYS_AT_ONCE: Final = 4
+RUN_BYTES: Final = 50_000_000
+DAY_BYTES: Final = 4 * RUN_BYTES
+
+
+class _Ledger(msgspec.Struct):
+    """What outlasts a run."""
+
+    day: str = ""
+    day_bytes: int = 0
+    relays: dict[str, float] = {}
+
+
+class Limits:
+    """Keeps the limits of one run.
+
+    Args:
+        ledger: file that outlasts the run.
+        run_bytes: what this run may move, both directions together.
+        monotonic: seconds that never step, for spacing.
+        wall: seconds since 1970, for the hour and the day.
+        sleep: waits that many seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Path,
+        run_bytes: int,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._path = ledger
+        self._ledger = _load(ledger)
+        self._run_left = run_bytes
+        self._monotonic = monotonic
+        self._wall = wall
+        self._sleep = sleep
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._left_at: dict[str, float] = {}
+        self.used_bytes = 0
+
+    @asynccontextmanager
+    async def visit(self, addresses: Iterable[str]) -> AsyncIterator[None]:
+        """Be the only trial at these addresses, a second after the one before.
+
+        Args:
+            addresses: every address the trial may connect to.
+
+        Yields:
+            Once all of them are free.
+        """
+        wanted = sorted(set(addresses))
+        async with AsyncExitStack() as held:
+            for address in wanted:  # in one order everywhere, so that no two visits can deadlock
+                await held.enter_async_context(self._locks.setdefault(address, asyncio.Lock()))
+            left_at = max((self._left_at.get(a, -SPACING_S) for a in wanted), default=-SPACING_S)
+            if (wait_s := left_at + SPACING_S - self._monotonic()) > 0:
+                await self._sleep(wait_s)
+            try:
+                yield
+            finally:
+                self._left_at.update(dict.fromkeys(wanted, self._monotonic()))
+
+    def claim_relay(self, relay: str) -> bool:
+        """Ask to run one flow to a relay now; a claim counts even if the flow then fails.
+
+        Args:
+            relay: ``host:port``.
+
+        Returns:
+            Whether an hour has passed since the last claim, by any run with this ledger.
+        """
+        now = self._wall()
+        last = self._ledger.relays.get(relay)
+        if last is not None and 0 <= now - last < RELAY_INTERVAL_S:
+            return False
+        recent = {k: t for k, t in self._ledger.relays.items() if 0 <= now - t < RELAY_INTERVAL_S}
+        self._ledger.relays = {**recent, relay: now}
+        self._save()
+        return True
+
+    def allows(self, size_bytes: int) -> bool:
+        """Say whether this many more bytes fit the run's and the day's budget.
+
+        Args:
+            size_bytes: what the next step may move.
+
+        Returns:
+            True if they fit both.
+        """
+        self._turn_day()
+        return size_bytes <= min(self._run_left, DAY_BYTES - self._ledger.day_bytes)
+
+    def spend(self, size_bytes: int) -> None:
+        """Count bytes that were moved.
+
+        Args:
+            size_bytes: both directions together.
+        """
+        self._turn_day()
+        self.used_bytes += size_bytes
+        self._run_left -= size_bytes
+        self._ledger.day_bytes += size_bytes
+        self._save()
+
+    def _turn_day(self) -> None:
+        today = datetime.fromtimestamp(self._wall(), UTC).date().isoformat()
+        if self._ledger.day != today:
+            self._ledger.day, self._ledger.day_bytes = today, 0
+
+    def _save(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".tmp")
+        fresh.write_bytes(msgspec.json.encode(self._ledger))
+        fresh.replace(self._path)
+
+
+def _load(path: Path) -> _Ledger:
+    """Read the ledger; one that is missing or torn starts anew, which only forgets politeness."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Ledger)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return _Ledger()

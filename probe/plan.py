@@ -1,0 +1,236 @@
+"""Which sessions a run holds, against which controls, and what they will cost. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from probe.measurement import ControlKind, Kind
+from probe.targets import CallTarget, Control, Service, Targets
+
+#: Pairs a session needs on a clean line; the estimate of bytes and minutes counts on these.
+USUAL_FETCH_PAIRS: Final = 3
+USUAL_CALL_PAIRS: Final = 2
+#: Where a session ends undecided (Wald's test; see analysis.sequential for the simulation).
+MAX_FETCH_PAIRS: Final = 25
+MAX_CALL_PAIRS: Final = 6
+FETCH_LIMIT_S: Final = 30.0
+CALL_FLOW_S: Final = 20.0
+#: Both flows of a pair, both directions, IP and UDP headers included, at voip-60.
+CALL_PAIR_BYTES: Final = 340_000
+#: Share by which headers, handshakes and the RTT connection exceed the body.
+FETCH_OVERHEAD: Final = 1.06
+REACH_BYTES: Final = 2_000
+#: A cautious line for the estimate of minutes.
+TYPICAL_BPS: Final = 20e6
+PAUSE_S: Final = 1.5
+
+
+class FetchArm(msgspec.Struct, frozen=True):
+    """One side of a fetch pair."""
+
+    url: str
+    http: str
+
+
+class FetchSession(msgspec.Struct, frozen=True):
+    """Fetches of a service beside fetches of a control, the same number of bytes each."""
+
+    service: str
+    control_kind: ControlKind
+    target: FetchArm
+    control: FetchArm
+    limit_bytes: int
+    limit_s: float = FETCH_LIMIT_S
+    max_pairs: int = MAX_FETCH_PAIRS
+    kind: Kind = "fetch"
+
+
+class CallSession(msgspec.Struct, frozen=True):
+    """Call flow pairs with our far end: the app's bytes beside random bytes.
+
+    ``ports`` are used in turn, one a pair, so that paths differ from pair to pair.
+    """
+
+    service: str
+    host: str
+    ports: tuple[int, ...]
+    profile: str
+    shape: str
+    control_kind: ControlKind = "B"
+    duration_s: float = CALL_FLOW_S
+    max_pairs: int = MAX_CALL_PAIRS
+    kind: Kind = "call"
+
+
+class RelaySession(msgspec.Struct, frozen=True):
+    """Plain STUN at call cadence: pair i asks a relay of the service beside a neutral one."""
+
+    service: str
+    pairs: tuple[tuple[str, str], ...]
+    profile: str
+    control_kind: ControlKind = "C"
+    duration_s: float = CALL_FLOW_S
+    kind: Kind = "call"
+
+
+class ReachSession(msgspec.Struct, frozen=True):
+    """TCP connects to a service's addresses, each beside one to the control."""
+
+    service: str
+    addresses: tuple[str, ...]
+    control: str
+    control_kind: ControlKind = "C"
+    kind: Kind = "reach"
+
+
+Session = FetchSession | CallSession | RelaySession | ReachSession
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """One run: its sessions in order, and what it is expected to cost."""
+
+    sessions: tuple[Session, ...]
+    bytes: int
+    seconds: float
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host the run will contact, sorted."""
+        return tuple(sorted({host for session in self.sessions for host in _hosts(session)}))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services in the run, sorted."""
+        return tuple(sorted({session.service for session in self.sessions}))
+
+
+def make_plan(
+    targets: Targets, rng: random.Random, *, only: Sequence[str], kinds: Sequence[Kind]
+) -> Plan:
+    """Plan one run.
+
+    Args:
+        targets: the validated targets file.
+        rng: the order of services comes from it, so that no service is always first.
+        only: names of services; empty for all.
+        kinds: kinds of trial wanted.
+
+    Returns:
+        The sessions, services in random order, and the cost on a clean line.
+    """
+    names = [name for name in targets.services if not only or name in only]
+    rng.shuffle(names)
+    sessions = tuple(
+        session
+        for name in names
+        for session in _sessions(targets, name, targets.services[name])
+        if session.kind in kinds
+    )
+    return Plan(
+        sessions,
+        bytes=sum(pair_bytes(s) * usual_pairs(s) for s in sessions),
+        seconds=sum(_pair_seconds(s) * usual_pairs(s) for s in sessions),
+    )
+
+
+def pair_bytes(session: Session) -> int:
+    """Estimate what one pair of a session moves, both arms and both directions, in bytes."""
+    match session:
+        case FetchSession():
+            return int(2 * session.limit_bytes * FETCH_OVERHEAD)
+        case CallSession() | RelaySession():
+            return CALL_PAIR_BYTES if session.profile == "voip-60" else 4 * CALL_PAIR_BYTES
+        case ReachSession():
+            return 2 * REACH_BYTES
+
+
+def usual_pairs(session: Session) -> int:
+    """Count the pairs a session needs on a clean line."""
+    match session:
+        case FetchSession():
+            return USUAL_FETCH_PAIRS
+        case CallSession():
+            return USUAL_CALL_PAIRS
+        case RelaySession():
+            return len(session.pairs)
+        case ReachSession():
+            return len(session.addresses)
+
+
+def _pair_seconds(session: Session) -> float:
+    match session:
+        case FetchSession():
+            return 2 * (8 * session.limit_bytes / TYPICAL_BPS + PAUSE_S)
+        case CallSession() | RelaySession():
+            return session.duration_s + PAUSE_S
+        case ReachSession():
+            return PAUSE_S
+
+
+def _sessions(targets: Targets, name: str, service: Service) -> Iterator[Session]:
+    controls = [targets.controls[c] for c in service.controls]
+    fetchable = next((c for c in controls if c.url), None)
+    if fetchable and fetchable.url:
+        for fetch in service.fetch:
+            yield FetchSession(
+                name,
+                "C",
+                FetchArm(fetch.url, fetch.http[0]),
+                FetchArm(fetchable.url, fetchable.http[0]),
+                limit_bytes=min(fetch.min_bytes, fetchable.min_bytes),
+            )
+        if service.reach:
+            addresses = tuple(reach.address for reach in service.reach)
+            yield ReachSession(name, addresses, origin(fetchable.url))
+    for call in service.call:
+        yield from _call_sessions(targets, name, call)
+
+
+def _call_sessions(targets: Targets, name: str, call: CallTarget) -> Iterator[Session]:
+    if targets.far_end:
+        host = urlsplit(targets.far_end.url).hostname or ""
+        for shape in call.shapes:
+            yield CallSession(name, host, targets.far_end.calls, call.profile, shape)
+    neutral = [c.relay for c in targets.controls.values() if c.relay]
+    pairs = tuple(
+        (relay.removeprefix("stun://"), control.removeprefix("stun://"))
+        for relay, control in zip(call.relays, neutral, strict=False)
+    )
+    if pairs:
+        yield RelaySession(name, pairs, call.profile)
+
+
+def origin(url: str) -> str:
+    """Return ``host:port`` of a URL, with the scheme's port where none is written."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def line_checks(targets: Targets) -> list[tuple[str, Control]]:
+    """Pick the neutral hosts that show the line itself works.
+
+    Returns:
+        Up to one control of each scope (``domestic``, ``foreign``), in that order.
+    """
+    first: dict[str, Control] = {}
+    for control in targets.controls.values():
+        if control.url:
+            first.setdefault(control.scope, control)
+    return [(scope, first[scope]) for scope in ("domestic", "foreign") if scope in first]
+
+
+def _hosts(session: Session) -> list[str]:
+    match session:
+        case FetchSession():
+            return [origin(session.target.url), origin(session.control.url)]
+        case CallSession():
+            return [f"{session.host}:{port}/udp" for port in session.ports]
+        case RelaySession():
+            return [f"{relay}/udp" for pair in session.pairs for relay in pair]
+        case ReachSession():
+            return [*session.addresses, session.control]
