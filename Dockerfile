@@ -1,6 +1,7 @@
 # The probe as an image: docker build -t throttle-probe .
-# Both stages start from the same base, because a virtual environment names its interpreter by path.
-FROM python:3.13-slim AS build
+# One base for both stages, because a virtual environment names its interpreter by path.
+ARG BASE=python:3.13-slim
+FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 
@@ -21,7 +22,7 @@ RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /venv/bin/pip uninstall --yes pip
 
 
-FROM python:3.13-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="throttle-probe" \
       org.opencontainers.image.description="Shows, with odds, that a service is being slowed or its calls spoiled." \
       org.opencontainers.image.licenses="BSD-3-Clause"
