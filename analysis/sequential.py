@@ -1,0 +1,226 @@
+"""The sequential test on pairs: is the target at least twice as slow as its control?
+
+Evidence is a *test martingale*: each pair multiplies it by a factor whose mean is at most 1 when
+nothing is wrong. So it may be looked at after every pair, and the chance that it ever reaches
+``1/ALPHA`` without cause is at most ``ALPHA`` (Ville 1939; Wald 1945 for the ratio test itself).
+
+The factor is the likelihood ratio of Student-t noise, because two unthrottled controls fetched by
+one user in one session differ by heavy-tailed amounts: degrees of freedom 1.6 and scale 0.18 in
+log ratio, fitted to the Russia Twitter Throttle data set (4ndv/russia-twitter-throttle, CC BY
+4.0), 0.45 where target and control sit on different networks. The log ratio is clipped (Huber
+1965, the minimax test under contaminated noise), which makes it monotone: a target that is a
+hundred times slower never counts for less than one that is twice as slow, as the bare t ratio
+would have it. Dividing by its mean under each hypothesis keeps both error bounds exact, and by
+monotony they hold for every slowdown of 1x or less and of 2x or more.
+
+A transfer that was cut short gives an interval for its log ratio instead of a point; each
+hypothesis is then credited with the end of the interval that is worst for it.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+
+ALPHA: Final = 0.001
+BETA: Final = 0.01
+DF: Final = 1.6
+#: Scale of the noise in natural log ratio, by kind of control. C: another network's server.
+SCALE: Final = {"A": 0.18, "B": 0.18, "C": 0.45}
+#: Most pairs a session may use. At scale 0.45 a true 2x needs up to 25 in 95 of 100 sessions;
+#: the rest is what the power of 99 % costs.
+CAP_PAIRS: Final = {"A": 25, "B": 25, "C": 40}
+#: Fewest pairs before a decision: a rate and its repeatability need three transfers.
+MIN_PAIRS: Final = 3
+#: Slowdowns tested, with weights. The first is the stated alternative, at which a service is
+#: cleared. The second decides gross cases in three pairs even against a distant control.
+ALTERNATIVES: Final = ((2.0, 0.9), (10.0, 0.1))
+#: Half-width of the unclipped part, in units of the log alternative, about its middle. Narrower
+#: loses power at exactly 2x, wider lets the tails in: of 0.3 to 0.8, 0.4 needs fewest pairs.
+_CLIP: Final = 0.4
+#: A target cut by the judge has run this long, so that its rate can still be estimated and a
+#: frozen transfer (10 s without a byte) can be told from a slow one.
+SETTLED_S: Final = 12.0
+
+Decision = Literal["slower", "clear"]
+
+
+class LogRatio(msgspec.Struct, frozen=True):
+    """Log of target over control goodput: a point, or the interval a cut transfer leaves."""
+
+    low: float
+    high: float
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one session's test.
+
+    ``slower`` holds one log martingale per alternative against "no slower"; ``clear`` the one
+    against "at least twice as slow".
+    """
+
+    scale: float
+    pairs: int = 0
+    slower: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
+    clear: float = 0.0
+
+
+def exactly(log_ratio: float) -> LogRatio:
+    """Wrap a log ratio that was measured on two complete transfers.
+
+    Args:
+        log_ratio: natural log of target over control goodput.
+
+    Returns:
+        The interval of length zero.
+    """
+    return LogRatio(log_ratio, log_ratio)
+
+
+def update(state: Evidence, observed: LogRatio) -> Evidence:
+    """Add one pair.
+
+    Args:
+        state: evidence so far.
+        observed: log ratio of the pair; infinite ends where nothing bounds it.
+
+    Returns:
+        The evidence after the pair.
+    """
+    increments = [_increment(observed.high, state.scale, ratio) for ratio, _ in ALTERNATIVES]
+    against = _increment(observed.low, state.scale, ALTERNATIVES[0][0])
+    cost = [_factor(state.scale, ratio)[1] for ratio, _ in ALTERNATIVES]
+    return Evidence(
+        scale=state.scale,
+        pairs=state.pairs + 1,
+        slower=tuple(
+            total + step - toll
+            for total, step, toll in zip(state.slower, increments, cost, strict=True)
+        ),
+        clear=state.clear - against - cost[0],
+    )
+
+
+def log_evidence(state: Evidence) -> float:
+    """Weigh the alternatives into one log martingale against "no slower".
+
+    Args:
+        state: evidence of a session.
+
+    Returns:
+        Natural log of a number whose mean is at most 1 when nothing is wrong.
+    """
+    terms = [
+        total + math.log(weight)
+        for total, (_, weight) in zip(state.slower, ALTERNATIVES, strict=True)
+    ]
+    top = max(terms)
+    return top + math.log(sum(math.exp(term - top) for term in terms))
+
+
+def log_odds(state: Evidence) -> float:
+    """Sum the evidence up in one number.
+
+    Args:
+        state: evidence of a session.
+
+    Returns:
+        Log evidence for "slower" where that leads, minus the log evidence for "clear" otherwise.
+    """
+    slower = log_evidence(state)
+    return slower if slower >= state.clear else -state.clear
+
+
+def decide(state: Evidence) -> Decision | None:
+    """Say whether the evidence suffices.
+
+    Args:
+        state: evidence of a session.
+
+    Returns:
+        ``slower`` (false in at most ``ALPHA``), ``clear`` (misses 2x in at most ``BETA``), or
+        ``None`` while neither holds.
+    """
+    if state.pairs < MIN_PAIRS:
+        return None
+    if log_evidence(state) >= -math.log(ALPHA):
+        return "slower"
+    if state.clear >= -math.log(BETA):
+        return "clear"
+    return None
+
+
+def settled(
+    bytes_so_far: int, t_s: float, control_goodput_bps: float, total_bytes: int = 400_000
+) -> bool:
+    """Say whether a running target transfer can be ended without losing evidence.
+
+    Time only passes: whatever comes after ``t_s``, the whole transfer's goodput ends at or below
+    ``total_bytes / t_s``. Once that bound lies where the clipped log ratio of every alternative
+    is already at its ceiling, the pair's evidence is what it would be at the end, so ending it
+    biases nothing. ``SETTLED_S`` is kept all the same, for the rate and the stop point.
+
+    Args:
+        bytes_so_far: bytes received; a transfer that has them all is left to end by itself.
+        t_s: seconds since the trial began.
+        control_goodput_bps: goodput of the session's slowest control so far, bit/s.
+        total_bytes: size of the transfer, both arms.
+
+    Returns:
+        Whether the rest of the transfer can no longer change the evidence.
+    """
+    if t_s < SETTLED_S or control_goodput_bps <= 0.0 or bytes_so_far >= total_bytes:
+        return False
+    ceiling = max(math.log(ratio) * (0.5 + _CLIP) for ratio, _ in ALTERNATIVES)
+    return 8.0 * total_bytes / t_s <= control_goodput_bps * math.exp(-ceiling)
+
+
+def _increment(log_ratio: float, scale: float, alternative: float) -> float:
+    """Clipped log likelihood ratio of "``alternative`` times slower" to "no slower"."""
+    shift = math.log(alternative)
+    low, high = -shift * (0.5 + _CLIP), -shift * (0.5 - _CLIP)
+    clipped = min(max(log_ratio, low), high)
+    return _log_density(clipped + shift, scale) - _log_density(clipped, scale)
+
+
+@lru_cache(maxsize=64)
+def _factor(scale: float, alternative: float) -> tuple[float, float]:
+    """Greatest increment, and log of the mean factor under "no slower".
+
+    By symmetry about ``-log(alternative)/2`` the mean of the inverse factor under the alternative
+    is the same number.
+    """
+    shift = math.log(alternative)
+    low, high = -shift * (0.5 + _CLIP), -shift * (0.5 - _CLIP)
+    top = _increment(low, scale, alternative)
+    mean = (
+        math.exp(top) * _cumulative(low / scale)
+        + _cumulative((high + shift) / scale)
+        - _cumulative((low + shift) / scale)
+        + math.exp(-top) * (1.0 - _cumulative(high / scale))
+    )
+    return top, math.log(mean)
+
+
+def _log_density(x: float, scale: float) -> float:
+    """Log density of Student's t up to a constant, which every ratio cancels."""
+    return -(DF + 1.0) / 2.0 * math.log1p((x / scale) ** 2 / DF)
+
+
+def _cumulative(x: float) -> float:
+    """Distribution function of Student's t with ``DF``, by Simpson's rule to about 1e-10."""
+    constant = math.exp(math.lgamma((DF + 1) / 2) - math.lgamma(DF / 2)) / math.sqrt(DF * math.pi)
+    # x = sinh(u) spreads the nodes over the heavy tail.
+    end = math.asinh(abs(x))
+    steps = 400
+    width = end / steps
+    total = 0.0
+    for i in range(steps + 1):
+        u = i * width
+        weight = 1 if i in (0, steps) else 4 if i % 2 else 2
+        total += weight * math.cosh(u) * math.exp(_log_density(math.sinh(u), 1.0))
+    half = constant * total * width / 3.0
+    return 0.5 + math.copysign(half, x)
