@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any, TypeVar
 
 import msgspec
@@ -99,7 +99,7 @@ def read_table(struct: type[S], raw: Any, place: Place, checks: Mapping[str, Che
         return None
     before = len(place.problems)
     fields = {field.name: field for field in msgspec.structs.fields(struct) if field.name in checks}
-    for key in raw.keys() - fields.keys():
+    for key in [key for key in raw if key not in fields]:
         known = f"one of {', '.join(fields)}"
         place.at(key).wrong("a key that is not known here", known, fields, key)
     for name in [name for name, field in fields.items() if field.required and name not in raw]:
@@ -189,7 +189,9 @@ def _scalar(value: Any) -> str:
         return "a list"
     if isinstance(value, int) and abs(value) > _HUGE:
         return "a huge number"
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, date | time):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _quoted(key: str) -> str:
