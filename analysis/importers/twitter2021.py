@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from analysis.bins import log_bin
+from analysis.bins import RATE_BINS_PER_OCTAVE, log_bin
 from analysis.errors import DataError
 from analysis.importers import Imported, Skipped, content_hash, pseudonym
 from analysis.rows import SessionRow, TrialRow
@@ -185,6 +185,7 @@ def _session(
     test: Test, source: str, name: str, service: str, pair: tuple[float, float]
 ) -> SessionRow:
     target, control = pair
+    hit = target < HIT_RATIO * control
     return SessionRow(
         source=source,
         session=name,
@@ -198,12 +199,14 @@ def _session(
         kind="fetch",
         control_kind="C",
         pairs=1,
-        hits=int(target < HIT_RATIO * control),
+        hits=int(hit),
         target_bps=round(target),
         target_bin=log_bin(target),
         control_bps=round(control),
         control_bin=log_bin(control),
         ratio_bin=log_bin(target / control),
+        rate_bps=round(target) if hit else None,
+        rate_bin=log_bin(target, RATE_BINS_PER_OCTAVE) if hit else None,
     )
 
 

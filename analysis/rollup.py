@@ -1,0 +1,162 @@
+"""The group-bys everything else is made of, each written once as an Ibis expression.
+
+Every expression groups stored whole numbers and strings and counts or sums whole numbers: no
+quantile, no floating-point arithmetic, no decision is made inside a query, so that any engine Ibis
+speaks to returns the same integers. Results are sorted, and come back as columns of numpy arrays
+and lists (:class:`Columns`); every decision is taken on those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from analysis import dataset
+from analysis.errors import DataError
+
+Columns = dict[str, np.ndarray[Any, Any]]
+
+HOUR_S: Final = 3600
+HOURS_PER_WEEK: Final = 168
+#: Hour 0 of Unix time was a Thursday; hours of the week count from Monday 00:00 UTC.
+_EPOCH_HOUR_OF_WEEK: Final = 72
+#: What one cell of a report is about.
+CELL: Final = ("service", "kind", "country", "asn")
+
+
+def sessions_table(directories: Sequence[Path], rows: pa.Table | None = None) -> Any:
+    """Open the sessions of datasets, and of rows in memory, as one Ibis table on DuckDB.
+
+    Args:
+        directories: datasets.
+        rows: further sessions, with the columns of :func:`analysis.rows.schema`.
+
+    Returns:
+        An Ibis table expression bound to a connection of its own.
+
+    Raises:
+        DataError: there is nothing in any of them.
+    """
+    connection = ibis.duckdb.connect()
+    pieces = []
+    files = [path for folder in directories for path in dataset.paths(folder, "sessions")]
+    if files:
+        pieces.append(
+            connection.read_parquet(files, hive_partitioning=True, hive_types_autocast=False)
+        )
+    if rows is not None and len(rows):
+        pieces.append(connection.create_table("rows", rows, temp=True))
+    if not pieces:
+        raise DataError("found no session in the data, expected at least one: measure first")
+    names = pieces[0].columns
+    return ibis.union(*(piece.select(*names) for piece in pieces)) if pieces[1:] else pieces[0]
+
+
+def cells(sessions: Any) -> Columns:
+    """Count each cell's sessions, pairs, hits and probes, and say when they were.
+
+    Returns:
+        ``service kind country asn network sessions pairs hits probes votes first_s last_s``.
+    """
+    return _run(
+        sessions.group_by(CELL).aggregate(
+            network=sessions.network.max(),
+            network_type=sessions.network_type.max(),
+            sessions=sessions.count(),
+            pairs=sessions.pairs.sum(),
+            hits=sessions.hits.sum(),
+            probes=sessions.probe.nunique(),
+            votes=sessions.vote.cast("int64").sum(),
+            first_s=sessions.start_s.min(),
+            last_s=sessions.start_s.max(),
+        ),
+        CELL,
+    )
+
+
+def votes(sessions: Any) -> Columns:
+    """Count the voting sessions by hour, by what the judge said and by ratio bin.
+
+    Returns:
+        ``service kind country asn hour hit ratio_bin n``; ``hit`` and ``ratio_bin`` are
+        :data:`NONE` where they do not stand.
+    """
+    return _hits(sessions.filter(sessions.vote))
+
+
+def tests(sessions: Any) -> Columns:
+    """Count all countable sessions as :func:`votes` does, voting or not."""
+    return _hits(sessions.filter(sessions.hit.notnull() | sessions.ratio_bin.notnull()))
+
+
+def speeds(sessions: Any, arm: str) -> Columns:
+    """Histogram the goodput of one arm, with exact sums.
+
+    Args:
+        sessions: the sessions table.
+        arm: ``target`` or ``control``.
+
+    Returns:
+        ``service kind country asn bin n sum_bps``.
+    """
+    return _histogram(sessions, f"{arm}_bin", f"{arm}_bps")
+
+
+def rates(sessions: Any) -> Columns:
+    """Histogram the throttled rate over fine bins (:data:`analysis.bins.RATE_BINS_PER_OCTAVE`).
+
+    Returns:
+        ``service kind country asn bin n sum_bps``.
+    """
+    return _histogram(sessions, "rate_bin", "rate_bps")
+
+
+def weeks(sessions: Any) -> Columns:
+    """Histogram target over control by probe and hour of the week (0 is Monday 00 UTC).
+
+    Returns:
+        ``service kind probe hour_of_week ratio_bin n``.
+    """
+    hour = sessions.start_s // HOUR_S
+    with_hour = sessions.filter(sessions.ratio_bin.notnull()).mutate(
+        hour_of_week=(hour + _EPOCH_HOUR_OF_WEEK) % HOURS_PER_WEEK
+    )
+    keys = ("service", "kind", "probe", "hour_of_week", "ratio_bin")
+    return _run(with_hour.group_by(keys).aggregate(n=with_hour.count()), keys)
+
+
+#: Stands in integer columns for "not there".
+NONE: Final = -(2**31)
+
+
+def _hits(chosen: Any) -> Columns:
+    keys = (*CELL, "hour", "hit", "ratio_bin")
+    with_hour = chosen.mutate(
+        hour=chosen.start_s // HOUR_S,
+        hit=chosen.hit.fill_null(NONE),
+        ratio_bin=chosen.ratio_bin.fill_null(NONE),
+    )
+    return _run(with_hour.group_by(keys).aggregate(n=with_hour.count()), keys)
+
+
+def _histogram(sessions: Any, name: str, amount: str) -> Columns:
+    there = sessions.filter(sessions[name].notnull())
+    there = there.mutate(bin=there[name])
+    keys = (*CELL, "bin")
+    return _run(there.group_by(keys).aggregate(n=there.count(), sum_bps=there[amount].sum()), keys)
+
+
+def _run(expression: Any, keys: Sequence[str]) -> Columns:
+    rows: pa.Table = expression.order_by(list(keys)).to_pyarrow()
+    return {name: _array(rows[name]) for name in rows.column_names}
+
+
+def _array(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    return np.asarray(column.cast(pa.int64()).to_numpy())
