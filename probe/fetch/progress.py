@@ -1,0 +1,117 @@
+"""How far a trial has come: written by every part of a fetch, read once at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from probe.fetch.body import Body
+from probe.fetch.order import FetchOrder, origin
+from probe.fetch.timeline import TimelineBuilder
+from probe.measurement import Connect, DnsAnswer, Fetch, RttSample, TcpInfo, Timeline
+
+
+class Progress:
+    """The facts of one trial so far; attributes are those of :class:`~probe.measurement.Fetch`.
+
+    ``whole`` says that the answer came to its end, ``sent_bytes`` how much of an upload has gone.
+
+    Args:
+        order: what the trial was asked to do.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, order: FetchOrder, clock: Callable[[], float] = time.monotonic) -> None:
+        self.order = order
+        self.origin = origin(order.url)
+        self.body = Body()
+        self.dns: list[DnsAnswer] = []
+        self.connects: list[Connect] = []
+        self.address: str | None = None
+        self.port: int | None = None
+        self.http: str | None = None
+        self.sni: str | None = None
+        self.dns_s: float | None = None
+        self.connect_s: float | None = None
+        self.tls_s: float | None = None
+        self.request_t_s: float | None = None
+        self.first_byte_t_s: float | None = None
+        self.ended_t_s: float | None = None
+        self.status: int | None = None
+        self.expected_bytes: int | None = None
+        self.sent_bytes = 0
+        self.whole = False
+        self.censored: Literal["time", "bytes", "judge"] | None = None
+        self.timeline: TimelineBuilder | None = None
+        self.handshake = TimelineBuilder("tcp_info")
+        self.tcp_info: list[TcpInfo] = []
+        self.idle_rtt_s: float | None = None
+        self.loaded_rtt: list[RttSample] = []
+        self.tls_version: str | None = None
+        self.tls_cipher: str | None = None
+        self._clock = clock
+        self._begun = clock()
+
+    def now(self) -> float:
+        """Return the seconds since the trial began."""
+        return self._clock() - self._begun
+
+    @property
+    def secured(self) -> bool:
+        """Whether there is nothing left to be negotiated before the request."""
+        return self.tls_s is not None or self.origin.scheme == "http"
+
+    @property
+    def payload_bytes(self) -> int:
+        """Body bytes that went the measured way."""
+        return self.sent_bytes if self.order.method == "POST" else self.body.count
+
+    def sent(self) -> None:
+        """Note that the request has been handed to the kernel."""
+        if self.request_t_s is None:
+            self.request_t_s = self.now()
+
+    def answered(self) -> None:
+        """Note the first byte of the answer."""
+        if self.first_byte_t_s is None:
+            self.first_byte_t_s = self.now()
+
+    def record(self) -> Fetch:
+        """Return the trial as it is recorded."""
+        order = self.order
+        ttfb_s = None
+        if self.first_byte_t_s is not None and self.request_t_s is not None:
+            ttfb_s = self.first_byte_t_s - self.request_t_s
+        return Fetch(
+            url=order.url,
+            method=order.method,
+            direction="up" if order.method == "POST" else "down",
+            address=self.address,
+            port=self.port,
+            http=self.http,
+            sni=self.sni,
+            certificate_checked=order.check_certificate,
+            dns=tuple(self.dns),
+            connects=tuple(self.connects),
+            dns_s=self.dns_s,
+            connect_s=self.connect_s,
+            tls_s=self.tls_s,
+            request_t_s=self.request_t_s,
+            ttfb_s=ttfb_s,
+            duration_s=self.now() if self.ended_t_s is None else self.ended_t_s,
+            status=self.status,
+            body_bytes=self.payload_bytes,
+            expected_bytes=self.expected_bytes,
+            limit_bytes=order.limit_bytes,
+            limit_s=order.limit_s,
+            censored=self.censored,
+            timeline=self.timeline.build() if self.timeline else Timeline(),
+            tcp_info=tuple(self.tcp_info),
+            idle_rtt_s=self.idle_rtt_s,
+            loaded_rtt=tuple(self.loaded_rtt),
+            tls_version=self.tls_version,
+            tls_cipher=self.tls_cipher,
+            body_sha256=self.body.sha256(),
+            body_head=self.body.head(),
+        )

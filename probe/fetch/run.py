@@ -1,0 +1,104 @@
+"""One fetch from look-up to last byte: what happened, when, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+from collections.abc import Callable
+
+from probe import failure
+from probe.fetch import http1
+from probe.fetch.dial import dial
+from probe.fetch.errors import EXPECTED, describe
+from probe.fetch.order import FetchOrder, FetchOutcome
+from probe.fetch.progress import Progress
+from probe.fetch.watching import Sampler, Watch, beside, sample_loaded_rtt
+from probe.loop_lag import LoopLag
+from probe.network import Network
+
+
+async def fetch(
+    order: FetchOrder,
+    network: Network,
+    *,
+    watch: Watch | None = None,
+    rng: random.Random | None = None,
+) -> FetchOutcome:
+    """Carry out one fetch on a fresh connection.
+
+    Args:
+        order: what to fetch.
+        network: how names are resolved and whom to trust.
+        watch: called at every poll with the seconds since the start and the bytes so far (as the
+            timeline counts them); True ends the transfer, which is then ``censored``.
+        rng: drives the memoryless sampling clock.
+
+    Returns:
+        The outcome; whatever the network does is in it. A limit that *we* set is no failure once
+        a body byte has come: the record says ``censored``.
+    """
+    progress = Progress(order)
+    async with LoopLag() as lag:
+        word = await _attempt(order, network, progress, watch, rng or random.Random())  # noqa: S311 - sampling times need no secrecy
+        progress.ended_t_s = progress.now()
+    return FetchOutcome(failure=word, fetch=progress.record(), loop_lag_s=lag.worst_s)
+
+
+async def _attempt(
+    order: FetchOrder,
+    network: Network,
+    progress: Progress,
+    watch: Watch | None,
+    rng: random.Random,
+) -> str | None:
+    try:
+        async with asyncio.timeout(order.limit_s) as deadline:
+
+            def stop() -> None:
+                deadline.reschedule(asyncio.get_running_loop().time())
+
+            await _transfer(network, progress, watch, stop, rng)
+    except EXPECTED as error:
+        if deadline.expired():
+            return _cut(progress)
+        return describe(error, secured=progress.secured)
+    return None
+
+
+def _cut(progress: Progress) -> str | None:
+    """Say what it means that our own limit ended the trial."""
+    if progress.whole:
+        # The last byte and the limit came in the same turn of the loop.
+        progress.censored = None
+        return None
+    if progress.censored is None and progress.payload_bytes == 0:
+        return failure.TIMEOUT
+    progress.censored = progress.censored or "time"
+    return None
+
+
+async def _transfer(
+    network: Network,
+    progress: Progress,
+    watch: Watch | None,
+    stop: Callable[[], None],
+    rng: random.Random,
+) -> None:
+    sock = await dial(network, progress)
+    # The duplicate keeps the kernel's account readable after the transport has closed its own.
+    with sock.dup() as account:
+        sampler = Sampler(account, progress, watch, stop, rng)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(sampler.finish)
+            await stack.enter_async_context(beside(sampler.run()))
+            assert progress.address is not None
+            assert progress.port is not None
+            server = (progress.address, progress.port)
+            await stack.enter_async_context(beside(sample_loaded_rtt(server, progress)))
+            await _exchange(sock, network, progress)
+
+
+async def _exchange(sock: socket.socket, network: Network, progress: Progress) -> None:
+    await http1.exchange(sock, network, progress)
