@@ -1,0 +1,178 @@
+"""The lab of namespaces: a home behind an emulated censor, with real servers beyond it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from probe.lab import world
+from probe.lab.netns import plumbing, registry, servers
+from probe.lab.netns.commands import LabError, missing
+from probe.lab.netns.middlebox import Orders
+from probe.lab.netns.processes import last_words, start
+from probe.lab.netns.tally import Tally
+from probe.lab.rules import Preset
+
+#: AS 64496 is kept for documentation (RFC 5398), and so are the addresses of the lab.
+_VANTAGE = {"PROBE_COUNTRY": "ZZ", "PROBE_ASN": "64496", "PROBE_ALLOW_BOGONS": "1"}
+
+
+class NetnsLab:
+    """An emulated censor between real kernels; needs root. Use it in a ``with`` statement.
+
+    Args:
+        preset: the line and the rules.
+        seed: fixes every chance the middlebox takes.
+    """
+
+    def __init__(self, preset: Preset, *, seed: int = 0) -> None:
+        self.preset = preset
+        self.seed = seed
+        self._name = ""
+        self._middlebox: subprocess.Popen[bytes] | None = None
+        self._undo = ExitStack()
+
+    @property
+    def folder(self) -> Path:
+        """The lab's files; they go when the lab goes."""
+        return registry.folder(self._name)
+
+    @property
+    def targets_file(self) -> Path:
+        """What a probe in the home should measure."""
+        return self.folder / "targets.toml"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a probe in the home must find in its environment."""
+        return _VANTAGE | {"SSL_CERT_FILE": str(self.folder / "ca.pem")}
+
+    def __enter__(self) -> Self:
+        """Build the lab.
+
+        Raises:
+            LabError: it cannot stand here; nothing of it stays behind.
+        """
+        if lack := missing():
+            raise LabError(lack)
+        registry.remove_dead()
+        with ExitStack() as undo:
+            self._name = registry.register()
+            undo.callback(registry.remove, self._name)
+            plumbing.lay(self._name, servers.addresses(), self.preset.line.congestion_control)
+            self._write_files()
+            self._start_middlebox(undo)
+            self._start_servers(undo)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove everything."""
+        self._undo.close()
+
+    def command(self, place: str, words: Sequence[str]) -> list[str]:
+        """Put the words before a command that run it in ``home``, ``isp`` or ``world``."""
+        return plumbing.inside(self._name, place, words)
+
+    def run(self, words: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+        """Run a command in the home to its end, with ``environ`` added to its environment.
+
+        Args:
+            words: program and arguments.
+            options: as for ``subprocess.run``; ``env`` replaces the inherited environment.
+
+        Returns:
+            The ended process.
+        """
+        inherited = options.pop("env", os.environ)
+        return subprocess.run(  # noqa: PLW1510, S603 - `check` is the caller's; so is the command
+            self.command("home", words), env={**inherited, **self.environ}, **options
+        )
+
+    def counters(self) -> Tally:
+        """Ask the middlebox what became of the packets so far.
+
+        Returns:
+            Exact counts, per direction and rule.
+
+        Raises:
+            LabError: the middlebox is gone.
+        """
+        assert self._middlebox is not None
+        assert self._middlebox.stdin is not None
+        try:
+            self._middlebox.stdin.write(b"\n")
+            self._middlebox.stdin.flush()
+        except BrokenPipeError:
+            raise self._broken() from None
+        return self._heard()
+
+    def _write_files(self) -> None:
+        home = registry.ETC_FOLDER / registry.namespace(self._name, "home")
+        home.mkdir(parents=True)
+        lines = [f"{address} {name}" for name, address in servers.names().items()]
+        (home / "hosts").write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
+        # Whatever else is asked for is refused at once, not asked outside.
+        (home / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        today = datetime.now(tz=UTC).date()
+        self.targets_file.write_text(world.targets_toml(today))
+        servers.write_certificates(self.folder)
+        servers.write_object(self.folder, self.seed)
+
+    def _start_middlebox(self, undo: ExitStack) -> None:
+        words = [sys.executable, "-m", "probe.lab.netns.middlebox"]
+        self._middlebox = start(
+            self._name,
+            "isp",
+            words,
+            self.folder / "middlebox.log",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        undo.callback(_end, self._middlebox)
+        assert self._middlebox.stdin is not None
+        orders = Orders(preset=self.preset, seed=self.seed)
+        self._middlebox.stdin.write(msgspec.json.encode(orders) + b"\n")
+        self._middlebox.stdin.flush()
+        self._heard()
+        plumbing.lead_through_middlebox(self._name)
+
+    def _start_servers(self, undo: ExitStack) -> None:
+        undo.callback(_end, servers.start_web(self._name, self.folder))
+        for relay in servers.start_relays(self._name, self.folder):
+            undo.callback(_end, relay)
+
+    def _heard(self) -> Tally:
+        assert self._middlebox is not None
+        assert self._middlebox.stdout is not None
+        line = self._middlebox.stdout.readline()
+        if not line:
+            raise self._broken()
+        return msgspec.json.decode(line, type=Tally)
+
+    def _broken(self) -> LabError:
+        log = self.folder / "middlebox.log"
+        return LabError(f"the middlebox has ended; it wrote: {last_words(log)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that this lab started, and collect it."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
