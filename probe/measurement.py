@@ -25,6 +25,7 @@ Arm = Literal["target", "control"]
 ControlKind = Literal["A", "B", "C", "D"]
 #: Fate of one call packet. ``lost`` is a loss whose direction is not known.
 Fate = Literal["ok", "lost_up", "lost_down", "lost", "late", "duplicate"]
+HttpVersion = Literal["http/1.1", "h2", "h3"]
 NetworkType = Literal["fixed", "mobile", "hosting", "unknown"]
 
 
@@ -137,6 +138,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True):
     to the first byte of the answer; ``duration_s`` is the whole trial from the first look-up to
     the last byte or the end we made. ``censored`` names the limit by which *we* ended it
     (``time``, ``bytes`` or ``judge``): then bytes over time is a bound, and never a failure.
+    ``handshake`` holds what the kernel had received at each read of the TLS handshake.
     ``body_bytes`` counts the body that arrived; ``expected_bytes`` what the server announced.
     """
 
@@ -162,6 +164,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True):
     limit_bytes: int | None = None
     limit_s: float | None = None
     censored: Literal["time", "bytes", "judge"] | None = None
+    handshake: Timeline = Timeline()
     timeline: Timeline = Timeline()
     tcp_info: tuple[TcpInfo, ...] = ()
     sender_tcp_info: tuple[TcpInfo, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from typing import Final
 
@@ -13,13 +14,10 @@ _SCAN_BYTES: Final = 65_536
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 #: Dotted, and with the separators host names made from addresses use (1-2-3-4.isp.example).
-_IPV4: Final = (
-    rf"(?<!\d){_OCTET}(?:[.\-_]|%2e){_OCTET}(?:[.\-_]|%2e){_OCTET}(?:[.\-_]|%2e){_OCTET}(?!\d)"
-)
-_IPV6: Final = (
-    r"(?<![0-9a-z:])(?=[0-9a-f:]*:[0-9a-f:]*:)[0-9a-f:]{3,39}(?:\.\d{1,3}){0,3}(?![0-9a-z:])"
-)
-_ADDRESS: Final = re.compile(f"{_IPV4}|{_IPV6}", re.IGNORECASE)
+_DOT: Final = r"(?:[.\-_]|%2e)"
+_IPV4: Final = rf"(?<!\d){_OCTET}{_DOT}{_OCTET}{_DOT}{_OCTET}{_DOT}{_OCTET}(?!\d)"
+_IPV6: Final = r"(?<![0-9a-z:])[0-9a-f:]{3,39}(?:\.\d{1,3}){0,3}(?![0-9a-z:])"
+_ADDRESS: Final = re.compile(f"(?P<v4>{_IPV4})|{_IPV6}", re.IGNORECASE)
 _NOT_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -72,7 +70,17 @@ def scrub(text: str) -> str:
     Returns:
         The text with ``[address]`` for each IPv4 or IPv6 address.
     """
-    return _ADDRESS.sub("[address]", text)
+    return _ADDRESS.sub(_blank, text)
+
+
+def _blank(found: re.Match[str]) -> str:
+    """Replace what is an address; a time of day only looks like one of version 6."""
+    if found["v4"] is None:
+        try:
+            ipaddress.IPv6Address(found[0])
+        except ValueError:
+            return found[0]
+    return "[address]"
 
 
 def _as_text(data: bytes) -> str | None:

@@ -106,6 +106,7 @@ class Progress:
             limit_bytes=order.limit_bytes,
             limit_s=order.limit_s,
             censored=self.censored,
+            handshake=self.handshake.build(),
             timeline=self.timeline.build() if self.timeline else Timeline(),
             tcp_info=tuple(self.tcp_info),
             idle_rtt_s=self.idle_rtt_s,

@@ -56,6 +56,8 @@ async def test_over_tls_the_handshake_is_timed_apart_and_described(trust, tmp_pa
     record = outcome.fetch
     assert outcome.failure is None
     assert record.tls_s > 0
+    assert record.handshake.bytes[0] == 0
+    assert record.handshake.bytes[-1] > 500
     assert record.tls_version == "TLSv1.3"
     assert record.tls_cipher.startswith("TLS_")
     assert (record.sni, record.certificate_checked) == ("site.example", True)
