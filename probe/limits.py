@@ -22,8 +22,9 @@ import msgspec
 CONNECTIONS_PER_ADDRESS: Final = 2
 SPACING_S: Final = 1.0
 RELAY_INTERVAL_S: Final = 3600.0
+#: A relay flow lasts this long at this cadence: 16.7 packets a second, under the limit of 17.
 RELAY_FLOW_S: Final = 20.0
-RELAYS_AT_ONCE: Final = 4
+RELAY_PROFILE: Final = "voip-60"
 RUN_BYTES: Final = 50_000_000
 DAY_BYTES: Final = 4 * RUN_BYTES
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from probe.measurement import ControlKind, Kind
+from probe.limits import RELAY_FLOW_S
+from probe.measurement import ControlKind, HttpVersion, Kind
 from probe.targets import CallTarget, Control, Service, Targets
 
 #: Pairs a session needs on a clean line; the estimate of bytes and minutes counts on these.
@@ -22,6 +23,8 @@ FETCH_LIMIT_S: Final = 30.0
 CALL_FLOW_S: Final = 20.0
 #: Both flows of a pair, both directions, IP and UDP headers included, at voip-60.
 CALL_PAIR_BYTES: Final = 340_000
+#: Two flows of 20-byte requests and answers of at most 100 bytes, with headers.
+RELAY_PAIR_BYTES: Final = 150_000
 #: Share by which headers, handshakes and the RTT connection exceed the body.
 FETCH_OVERHEAD: Final = 1.06
 REACH_BYTES: Final = 2_000
@@ -34,7 +37,7 @@ class FetchArm(msgspec.Struct, frozen=True):
     """One side of a fetch pair."""
 
     url: str
-    http: str
+    http: HttpVersion
 
 
 class FetchSession(msgspec.Struct, frozen=True):
@@ -46,7 +49,6 @@ class FetchSession(msgspec.Struct, frozen=True):
     control: FetchArm
     limit_bytes: int
     limit_s: float = FETCH_LIMIT_S
-    max_pairs: int = MAX_FETCH_PAIRS
     kind: Kind = "fetch"
 
 
@@ -63,7 +65,6 @@ class CallSession(msgspec.Struct, frozen=True):
     shape: str
     control_kind: ControlKind = "B"
     duration_s: float = CALL_FLOW_S
-    max_pairs: int = MAX_CALL_PAIRS
     kind: Kind = "call"
 
 
@@ -72,9 +73,7 @@ class RelaySession(msgspec.Struct, frozen=True):
 
     service: str
     pairs: tuple[tuple[str, str], ...]
-    profile: str
     control_kind: ControlKind = "C"
-    duration_s: float = CALL_FLOW_S
     kind: Kind = "call"
 
 
@@ -143,8 +142,10 @@ def pair_bytes(session: Session) -> int:
     match session:
         case FetchSession():
             return int(2 * session.limit_bytes * FETCH_OVERHEAD)
-        case CallSession() | RelaySession():
+        case CallSession():
             return CALL_PAIR_BYTES if session.profile == "voip-60" else 4 * CALL_PAIR_BYTES
+        case RelaySession():
+            return RELAY_PAIR_BYTES
         case ReachSession():
             return 2 * REACH_BYTES
 
@@ -162,12 +163,25 @@ def usual_pairs(session: Session) -> int:
             return len(session.addresses)
 
 
+def max_pairs(session: Session) -> int:
+    """Count the pairs after which a session ends undecided."""
+    match session:
+        case FetchSession():
+            return MAX_FETCH_PAIRS
+        case CallSession():
+            return MAX_CALL_PAIRS
+        case RelaySession() | ReachSession():
+            return usual_pairs(session)
+
+
 def _pair_seconds(session: Session) -> float:
     match session:
         case FetchSession():
             return 2 * (8 * session.limit_bytes / TYPICAL_BPS + PAUSE_S)
-        case CallSession() | RelaySession():
+        case CallSession():
             return session.duration_s + PAUSE_S
+        case RelaySession():
+            return RELAY_FLOW_S + PAUSE_S
         case ReachSession():
             return PAUSE_S
 
@@ -196,13 +210,13 @@ def _call_sessions(targets: Targets, name: str, call: CallTarget) -> Iterator[Se
         host = urlsplit(targets.far_end.url).hostname or ""
         for shape in call.shapes:
             yield CallSession(name, host, targets.far_end.calls, call.profile, shape)
-    neutral = [c.relay for c in targets.controls.values() if c.relay]
+    neutral = [targets.controls[c].relay or "" for c in targets.relay_controls(name)]
     pairs = tuple(
         (relay.removeprefix("stun://"), control.removeprefix("stun://"))
         for relay, control in zip(call.relays, neutral, strict=False)
     )
     if pairs:
-        yield RelaySession(name, pairs, call.profile)
+        yield RelaySession(name, pairs)
 
 
 def origin(url: str) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
+
+from probe.measurement import HttpVersion
 
 VERSION: Final = 1
 #: Call cadences: a packet every 60 ms (Telegram, WhatsApp, Signal today) or every 20 ms.
 PROFILES: Final = ("voip-60", "voip-20")
 #: What a call packet's bytes look like; every other shape is compared with ``random``.
 SHAPES: Final = ("random", "rtp", "stun-rtp", "telegram", "whatsapp", "signal")
-HTTP_VERSIONS: Final = ("http/1.1", "h2", "h3")
+HTTP_VERSIONS: Final = get_args(HttpVersion)
 #: A transfer below this can pass a 128 kbit/s policer inside its burst and show nothing.
 LEAST_BYTES: Final = 64_000
 MOST_BYTES: Final = 50_000_000
@@ -30,7 +32,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     relay: str | None = None
     scope: Scope
     source: str
-    http: tuple[str, ...] = ("http/1.1",)
+    http: tuple[HttpVersion, ...] = ("http/1.1",)
     min_bytes: int = 400_000
 
 
@@ -38,7 +40,7 @@ class FetchTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A web object to fetch; it should hold at least ``min_bytes``."""
 
     url: str
-    http: tuple[str, ...] = ("http/1.1",)
+    http: tuple[HttpVersion, ...] = ("http/1.1",)
     min_bytes: int = 400_000
     source: str
 

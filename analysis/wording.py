@@ -1,0 +1,149 @@
+"""Findings in the few words a table has room for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from analysis.fetches import figures
+from analysis.finding import Finding, Verdict
+from probe.measurement import Arm, Measurement
+
+_WORDS: Final[dict[Verdict, str]] = {
+    "normal": "normal",
+    "throttled": "THROTTLED",
+    "blocked": "BLOCKED",
+    "call_degraded": "DEGRADED",
+    "slow_line": "slow line",
+    "inconclusive": "not sure",
+}
+#: Verdicts that say something is wrong, and not merely with the line.
+FOUND: Final = frozenset({"throttled", "blocked", "call_degraded"})
+_MECHANISMS: Final = {
+    "policed": "policed to",
+    "shaped": "shaped to",
+    "random_loss": "random loss",
+    "delayed": "held up",
+    "frozen": "freezes",
+    "reset": "connection reset",
+    "dropped": "no answer",
+    "dns": "name withheld",
+    "tls": "refused in the TLS handshake",
+    "blockpage": "a block page instead",
+    "no_setup": "calls cannot be set up",
+    "cut_off": "cut off",
+    "bursty": "bursts of loss",
+}
+_MEGA: Final = 1e6
+
+
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding for one row: the figures compared, the verdict, how and how sure."""
+
+    figures: str
+    word: str
+    detail: str
+    found: bool
+
+
+def describe(finding: Finding, trials: Sequence[Measurement]) -> Words:
+    """Word a finding.
+
+    Args:
+        finding: the answer.
+        trials: the trials behind it, of both arms.
+
+    Returns:
+        The words.
+    """
+    return Words(
+        figures=_figures(finding, trials),
+        word=_WORDS[finding.verdict],
+        detail=_detail(finding),
+        found=finding.verdict in FOUND,
+    )
+
+
+def rate(bits_per_second: float) -> str:
+    """Write a rate with its unit and two figures: ``128 kbit/s``, ``41 Mbit/s``."""
+    if bits_per_second >= _MEGA:
+        return f"{_two_figures(bits_per_second / _MEGA)} Mbit/s"
+    return f"{bits_per_second / 1e3:.0f} kbit/s"
+
+
+def _two_figures(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004 - two figures
+
+
+def _figures(finding: Finding, trials: Sequence[Measurement]) -> str:
+    match finding.kind:
+        case "fetch":
+            return _fetch_figures(trials)
+        case "call":
+            return _call_figures(trials)
+        case _:
+            return _reach_figures(trials)
+
+
+def _fetch_figures(trials: Sequence[Measurement]) -> str:
+    speeds = {arm: _goodput_bps(trials, arm) for arm in ("target", "control")}
+    target, control = speeds["target"], speeds["control"]
+    if target is None:
+        failures = sorted({t.failure for t in trials if t.arm == "target" and t.failure})
+        return failures[0] if failures else ""
+    if control is None:
+        return f"{rate(target)}, no control"
+    return f"{target / 1e6:.2g} against {_two_figures(control / 1e6)} Mbit/s"
+
+
+def _goodput_bps(trials: Sequence[Measurement], arm: Arm) -> float | None:
+    speeds = [
+        figures(t).goodput_bps for t in trials if t.arm == arm and t.fetch and t.fetch.body_bytes
+    ]
+    return median(speeds) if speeds else None
+
+
+def _call_figures(trials: Sequence[Measurement]) -> str:
+    calls = [t.call for t in trials if t.arm == "target" and t.call and t.call.sent]
+    if not calls:
+        return "no call could be set up"
+    sent = sum(call.sent for call in calls)
+    if all(call.lost_up is not None and call.lost_down is not None for call in calls):
+        up = sum(call.lost_up or 0 for call in calls)
+        down = sum(call.lost_down or 0 for call in calls)
+        return f"{up / sent:.0%} lost up, {down / sent:.0%} down"
+    return f"{1 - sum(call.received for call in calls) / sent:.0%} lost"
+
+
+def _reach_figures(trials: Sequence[Measurement]) -> str:
+    targets = [t for t in trials if t.arm == "target"]
+    return f"{sum(t.failure is None for t in targets)} of {len(targets)} addresses answer"
+
+
+def _detail(finding: Finding) -> str:
+    if finding.verdict not in FOUND:
+        return finding.why
+    evidence = f"{finding.pairs} pairs, grade {finding.grade}"
+    return ", ".join(part for part in (_mechanism(finding), evidence) if part)
+
+
+def _mechanism(finding: Finding) -> str:
+    known = _MECHANISMS.get(finding.mechanism or "", "")
+    if finding.mechanism in ("policed", "shaped") and finding.rate_bps:
+        return f"{known} {_rate_range(finding)}"
+    if finding.onset_packet:
+        return f"{known} from packet {finding.onset_packet + 1} on".strip()
+    return known
+
+
+def _rate_range(finding: Finding) -> str:
+    assert finding.rate_bps is not None
+    found = finding.rate_bps
+    least = "at least " if found.lower_bound else ""
+    if found.low is None or found.high is None:
+        return f"{least}{rate(found.value)}"
+    scale = _MEGA if found.value >= _MEGA else 1e3
+    return f"{least}{rate(found.value)} ({found.low / scale:.3g}-{found.high / scale:.3g})"

@@ -1,0 +1,76 @@
+"""What a session works with: the judge it asks, and everything it needs from outside."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from probe.limits import Limits
+from probe.line import Hold, Line
+from probe.measurement import Arm, Kind, Measurement
+from probe.network import Network
+from probe.plan import Session
+from probe.recorder import Recorder
+
+
+class Judge(Protocol):
+    """What a live session asks."""
+
+    def enough(self, trials: Sequence[Measurement]) -> bool:
+        """Say whether another pair can no longer change the answer."""
+
+    def settled(self, size_bytes: int, t_s: float, control_bps: float, total_bytes: int) -> bool:
+        """Say whether a running target fetch can no longer change its pair's evidence."""
+
+    def conclude(self, sessions: Sequence[Sequence[Measurement]]) -> Conclusion:
+        """Judge the sessions of one service and kind together."""
+
+
+class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge says of one service and kind, in words and as one line of JSON.
+
+    ``figures`` are the numbers compared, ``word`` the verdict, ``detail`` how and how sure;
+    ``found`` is true for a verdict that says something is wrong.
+    """
+
+    service: str
+    kind: Kind
+    figures: str
+    word: str
+    detail: str
+    json_line: str
+    found: bool
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What a session is doing now, for the terminal."""
+
+    service: str
+    kind: Kind
+    arm: Arm
+    round: int
+    rate_bps: float | None = None
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """Everything a session needs from outside."""
+
+    network: Network
+    limits: Limits
+    line: Line
+    recorder: Recorder
+    judge: Judge
+    rng: random.Random
+    tell: Callable[[Progress], None]
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A session under way: its plan, its identifier, its hold on the line, its trials so far."""
+
+    plan: Session
+    id: str
+    hold: Hold
+    trials: list[Measurement]

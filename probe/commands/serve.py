@@ -1,0 +1,63 @@
+"""``probe serve``: be a far end, which replays fetches and reflects calls."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from probe.commands.options import Names, option
+from probe.exits import CommandError, Status
+from probe.farend import FarEndConfig
+from probe.farend import serve as open_far_end
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command()
+@option("--host", default="::", help="Address to listen on; :: is IPv6 and IPv4.")
+@option("--https-port", type=int, default=443, help="TCP port of the web side.")
+@option(
+    "--calls",
+    type=Names(),
+    default=("3478", "1400", "599"),
+    metavar="PORT,..",
+    help="UDP ports that reflect calls.",
+)
+@option("--certificate", type=_FILE, required=True, help="Certificate chain, PEM.")
+@option("--key", type=_FILE, required=True, help="Its private key, PEM.")
+def serve(host: str, https_port: int, calls: tuple[str, ...], certificate: Path, key: Path) -> int:
+    """Be a far end until interrupted. It writes no client's address anywhere."""
+    config = FarEndConfig(
+        host=host,
+        https_port=https_port,
+        calls=tuple(_port(text) for text in calls),
+        certificate=certificate,
+        key=key,
+    )
+    asyncio.run(_serve(config))
+    return Status.DONE
+
+
+async def _serve(config: FarEndConfig) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with open_far_end(config) as running:
+            ports = ", ".join(str(port) for port in running.call_ports)
+            click.echo(f"Far end: https on {running.https_port}, calls on UDP {ports}.", err=True)
+            await stop.wait()
+    except OSError as error:
+        raise CommandError(
+            f"found that the far end cannot listen ({error.strerror or error}), expected free "
+            "ports: choose others with --https-port and --calls, or run it with the right"
+        ) from error
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) < 1 << 16:
+        return int(text)
+    raise CommandError(f"--calls: found {text!r}, expected ports such as 3478,1400", Status.USAGE)

@@ -1,0 +1,56 @@
+"""``probe targets``: check a targets file, or list what it holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from probe.commands.run import load_targets
+from probe.targets import Service
+
+_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
+
+
+@click.group()
+def targets() -> None:
+    """Check or list a targets file."""
+
+
+@targets.command()
+@_FILE
+def check(file: Path | None) -> None:
+    """Read a targets file and name every mistake in it."""
+    found = load_targets(file)
+    today = datetime.now(UTC).date()
+    state = "expired" if found.expired(today) else "expires"
+    click.echo(
+        f"{len(found.services)} services, {len(found.controls)} controls, reviewed "
+        f"{found.reviewed}, {state} {found.expires}: no mistakes."
+    )
+
+
+@targets.command("list")
+@_FILE
+def list_targets(file: Path | None) -> None:
+    """List services, what is probed of each, and its controls."""
+    found = load_targets(file)
+    for name, service in found.services.items():
+        click.echo(f"{name:<12} {service.name:<16} {_parts(service)}")
+        for endpoint in _endpoints(service):
+            click.echo(f"{'':<12} {endpoint}")
+
+
+def _parts(service: Service) -> str:
+    counts = {"fetch": service.fetch, "reach": service.reach, "call": service.call}
+    parts = [f"{len(items)} {kind}" for kind, items in counts.items() if items]
+    return f"{', '.join(parts)}; against {', '.join(service.controls) or 'nothing'}"
+
+
+def _endpoints(service: Service) -> list[str]:
+    return [
+        *(fetch.url for fetch in service.fetch),
+        *(reach.address for reach in service.reach),
+        *(relay for call in service.call for relay in call.relays),
+    ]

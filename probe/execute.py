@@ -1,0 +1,143 @@
+"""Sets up a run from its options, carries it out, and says how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from probe.bench import Bench, Judge
+from probe.exits import CommandError, Status
+from probe.ids import uuid7
+from probe.limits import Limits
+from probe.line import Line
+from probe.measurement import Kind, Measurement, Vantage
+from probe.network import Network
+from probe.plan import Plan, Session, pair_bytes
+from probe.recorder import Recorder
+from probe.run import carry_out_plan, check_line
+from probe.store import RunFile, StoreError, recover
+from probe.targets import Targets
+from probe.ui import Emitter, Ended
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was asked to do. ``whereabouts`` finds the vantage; it sees no record."""
+
+    targets: Targets
+    plan: Plan
+    data: Path
+    budget_bytes: int
+    network: Network
+    seed: int
+    whereabouts: Callable[[Targets], Awaitable[Vantage]]
+
+
+def execute(options: Options, judge: Judge, emitter: Emitter) -> Ended:
+    """Carry out one run.
+
+    Args:
+        options: what to do.
+        judge: the analysis.
+        emitter: where to say what happens.
+
+    Returns:
+        How it ended; an interrupt is an ending like others, with everything finished kept.
+
+    Raises:
+        CommandError: the data folder cannot be used.
+    """
+    try:
+        for path in recover(options.data):
+            emitter.say(f"Recovered {path.name} of a probe that was killed.")
+        return asyncio.run(_run(options, judge, emitter))
+    except StoreError as error:
+        raise CommandError(str(error)) from error
+
+
+async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:
+    begun = time.monotonic()
+    limits = Limits(options.data / "limits.json", options.budget_bytes, time.monotonic, time.time)
+    run = uuid7(time.time())
+    table = _Table(options.plan, limits, judge, emitter)
+    with RunFile(options.data, run) as file:
+        _cancel_on_signals()
+        try:
+            vantage = await options.whereabouts(options.targets)
+            bench = Bench(
+                network=options.network,
+                limits=limits,
+                line=Line(),
+                recorder=Recorder(file, run, vantage, time.time),
+                judge=judge,
+                rng=random.Random(options.seed),  # noqa: S311 - an order, not a secret
+                tell=emitter.progress,
+            )
+            status = await _measure(options, bench, vantage, table, emitter)
+        except asyncio.CancelledError:
+            status = Status.INTERRUPTED
+        kept = file.finish()
+    return Ended(
+        status=status,
+        used_bytes=limits.used_bytes,
+        seconds=time.monotonic() - begun,
+        found=table.found,
+        file=kept,
+    )
+
+
+async def _measure(
+    options: Options, bench: Bench, vantage: Vantage, table: _Table, emitter: Emitter
+) -> Status:
+    line = await check_line(options.targets, bench)
+    if line.down:
+        emitter.say(line.sentence())
+        return Status.LINE_DOWN
+    emitter.begin(vantage, options.plan)
+    return await carry_out_plan(options.plan, bench, table.ended)
+
+
+def _cancel_on_signals() -> None:
+    """Let Ctrl-C and a container's stop end the run in good order."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+class _Table:
+    """Gathers sessions until all of a service and kind have ended, then has them judged."""
+
+    def __init__(self, plan: Plan, limits: Limits, judge: Judge, emitter: Emitter) -> None:
+        self._limits = limits
+        self._judge = judge
+        self._emitter = emitter
+        self._open = Counter((session.service, session.kind) for session in plan.sessions)
+        self._sessions: dict[tuple[str, Kind], list[list[Measurement]]] = {}
+        self.found = 0
+
+    def ended(self, session: Session, trials: list[Measurement]) -> None:
+        """Take in one session."""
+        of = (session.service, session.kind)
+        self._open[of] -= 1
+        if trials:
+            self._sessions.setdefault(of, []).append(trials)
+        if self._open[of]:
+            return
+        if of in self._sessions:
+            conclusion = self._judge.conclude(self._sessions[of])
+            self.found += conclusion.found
+            self._emitter.conclusion(conclusion)
+        else:
+            self._emitter.not_measured(*of, self._why(session))
+
+    def _why(self, session: Session) -> str:
+        if not self._limits.allows(pair_bytes(session)):
+            return "the byte budget was used up: raise --budget, or try again tomorrow"
+        return "its relays were asked within the last hour: try again later"

@@ -1,0 +1,140 @@
+"""A plan names every session with its control, and what the run will cost."""
+
+import random
+from datetime import date
+
+import pytest
+
+from probe.plan import (
+    CallSession,
+    FetchSession,
+    ReachSession,
+    RelaySession,
+    line_checks,
+    make_plan,
+    origin,
+    pair_bytes,
+    usual_pairs,
+)
+from probe.targets import CallTarget, Control, FarEnd, FetchTarget, ReachTarget, Service, Targets
+
+KINDS = ("fetch", "call", "reach")
+
+
+def targets(far_end: FarEnd | None = None) -> Targets:
+    return Targets(
+        version=1,
+        reviewed=date(2026, 11, 21),
+        expires=date(2027, 2, 21),
+        far_end=far_end,
+        controls={
+            "pages": Control(
+                name="Pages", url="https://pages.example/a", scope="foreign", source="s"
+            ),
+            "post": Control(
+                name="Post", url="https://post.example/a", scope="domestic", source="s"
+            ),
+            "stun": Control(
+                name="S", relay="stun://stun.example:3478", scope="foreign", source="s"
+            ),
+        },
+        services={
+            "twitter": Service(
+                name="Twitter",
+                group="social",
+                controls=("pages",),
+                fetch=(FetchTarget(url="https://abs.twimg.com/x", min_bytes=450_000, source="s"),),
+            ),
+            "telegram": Service(
+                name="Telegram",
+                group="messenger",
+                controls=("pages",),
+                reach=(ReachTarget(address="149.154.167.51:443"),),
+                call=(
+                    CallTarget(
+                        profile="voip-60",
+                        shapes=("telegram", "stun-rtp"),
+                        relays=("stun://91.108.9.35:1400", "stun://91.108.13.23:1400"),
+                        source="s",
+                    ),
+                ),
+            ),
+        },
+    )
+
+
+def plan_of(given: Targets, **changes: object):
+    options = {"only": (), "kinds": KINDS, **changes}
+    return make_plan(given, random.Random(1), **options)
+
+
+def test_both_arms_of_a_fetch_move_the_same_number_of_bytes() -> None:
+    (session,) = plan_of(targets(), only=("twitter",)).sessions
+    assert isinstance(session, FetchSession)
+    assert session.control.url == "https://pages.example/a"
+    assert session.limit_bytes == 400_000
+    assert session.control_kind == "C"
+
+
+def test_without_a_far_end_calls_go_to_relays_beside_neutral_ones() -> None:
+    plan = plan_of(targets(), only=("telegram",), kinds=("call",))
+    assert plan.sessions == (
+        RelaySession("telegram", (("91.108.9.35:1400", "stun.example:3478"),)),
+    )
+
+
+def test_with_a_far_end_every_shape_is_a_session_of_its_own() -> None:
+    far_end = FarEnd(url="https://far.example:443", calls=(3478, 1400))
+    plan = plan_of(targets(far_end), only=("telegram",), kinds=("call",))
+    shapes = [s.shape for s in plan.sessions if isinstance(s, CallSession)]
+    assert shapes == ["telegram", "stun-rtp"]
+    assert {s.control_kind for s in plan.sessions if isinstance(s, CallSession)} == {"B"}
+
+
+def test_reach_compares_each_address_with_the_neutral_host() -> None:
+    (session,) = plan_of(targets(), kinds=("reach",)).sessions
+    assert isinstance(session, ReachSession)
+    assert session.control == "pages.example:443"
+
+
+def test_only_the_wanted_kinds_and_services_are_planned() -> None:
+    assert plan_of(targets(), kinds=("fetch",)).services == ("twitter",)
+    assert plan_of(targets(), only=("telegram",)).services == ("telegram",)
+
+
+def test_services_come_in_an_order_that_differs_from_run_to_run() -> None:
+    orders = {
+        tuple(
+            s.service for s in make_plan(targets(), random.Random(i), only=(), kinds=KINDS).sessions
+        )
+        for i in range(20)
+    }
+    assert len(orders) > 1
+
+
+def test_the_cost_counts_the_usual_pairs_of_every_session() -> None:
+    plan = plan_of(targets())
+    assert plan.bytes == sum(pair_bytes(s) * usual_pairs(s) for s in plan.sessions)
+    assert plan.seconds > 20
+
+
+def test_the_dry_run_names_every_host() -> None:
+    hosts = plan_of(targets()).hosts
+    assert "abs.twimg.com:443" in hosts
+    assert "91.108.9.35:1400/udp" in hosts
+
+
+def test_the_line_is_checked_at_home_and_abroad() -> None:
+    assert [scope for scope, _ in line_checks(targets())] == ["domestic", "foreign"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://a.example/x", "a.example:443"),
+        ("http://a.example/x", "a.example:80"),
+        ("https://a.example:8443/x", "a.example:8443"),
+    ],
+)
+def test_an_origin_has_the_port_its_scheme_implies(url: str, expected: str) -> None:
+    assert origin(url) == expected
