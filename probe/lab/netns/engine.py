@@ -19,9 +19,9 @@ import msgspec
 from probe.lab.access import Access
 from probe.lab.actions import Packet
 from probe.lab.censor import Censor
-from probe.lab.netns import packets
+from probe.lab.netns import dns, packets
 from probe.lab.netns.tally import Tally
-from probe.lab.rules import Direction, Preset, Transport
+from probe.lab.rules import Direction, DnsTamper, Preset, Rule, Seen, Transport, matches
 
 #: Flows whose far ends are remembered; forgetting them costs a look at the next packet, no more.
 _MOST_FLOWS = 65_536
@@ -58,6 +58,8 @@ class Engine:
             for direction in _OTHER
         }
         self._censor = Censor(preset.rules, rng) if preset.rules else None
+        self._forgers = tuple(r for r in preset.rules if isinstance(r.effect, DnsTamper))
+        self._rng = rng
         self._far_ends: dict[bytes, _FarEnd] = {}
         self._waiting: list[tuple[float, int, Station, Direction, bytes]] = []
         self._entered = 0
@@ -104,7 +106,10 @@ class Engine:
         if self._censor is None or not packets.has_ports(packet):
             self._behind_censor(direction, packet, now)
             return
-        fate = self._censor.packet(self._shown(direction, packet), now)
+        shown = self._shown(direction, packet)
+        if self._forgers and shown.port == dns.PORT and self._forge(shown, packet, now):
+            return
+        fate = self._censor.packet(shown, now)
         if fate.at is None:
             assert fate.rule is not None
             self.tally.dropped(fate.rule, direction, len(packet))
@@ -131,6 +136,22 @@ class Engine:
         to_sender, to_receiver = packets.resets(packet)
         self._behind_censor(_OTHER[direction], to_sender, now)
         self._behind_censor(direction, to_receiver, now)
+
+    def _forge(self, shown: Packet, packet: bytes, now: float) -> bool:
+        """Answer a DNS query in the resolver's place, if a rule wants it."""
+        query = dns.parse(shown.payload) if shown.direction == "up" else None
+        if query is None:
+            return False
+        seen = Seen(
+            address=shown.address, port=shown.port, transport=shown.transport, sni=query.name
+        )
+        for rule in self._forgers:
+            if matches(rule.match, seen) and self._rng.random() < rule.probability:
+                self.tally.dropped(rule.name, "up", len(packet))
+                forged = dns.answer(query, _lie(rule))
+                self._cross_line("down", packets.udp_answer(packet, forged), now)
+                return True
+        return False
 
     def _shown(self, direction: Direction, packet: bytes) -> Packet:
         far = self._far_end(direction, packet)
@@ -159,3 +180,8 @@ class Engine:
             transport: Transport = "tcp" if packet[9] == packets.TCP else "udp"
             far = self._far_ends[key] = _FarEnd(up, address, port, transport)
         return far
+
+
+def _lie(rule: Rule) -> str | None:
+    assert isinstance(rule.effect, DnsTamper)
+    return rule.effect.address or None

@@ -20,7 +20,7 @@ from probe.lab.netns.commands import LabError, missing
 from probe.lab.netns.middlebox import Orders
 from probe.lab.netns.processes import last_words, start
 from probe.lab.netns.tally import Tally
-from probe.lab.rules import Preset
+from probe.lab.rules import DnsTamper, Preset
 
 #: AS 64496 is kept for documentation (RFC 5398), and so are the addresses of the lab.
 _VANTAGE = {"PROBE_COUNTRY": "ZZ", "PROBE_ASN": "64496", "PROBE_ALLOW_BOGONS": "1"}
@@ -121,13 +121,21 @@ class NetnsLab:
             raise self._broken() from None
         return self._heard()
 
+    @property
+    def _tampers_with_dns(self) -> bool:
+        return any(isinstance(rule.effect, DnsTamper) for rule in self.preset.rules)
+
     def _write_files(self) -> None:
         home = registry.ETC_FOLDER / registry.namespace(self._name, "home")
         home.mkdir(parents=True)
-        lines = [f"{address} {name}" for name, address in servers.names().items()]
-        (home / "hosts").write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
-        # Whatever else is asked for is refused at once, not asked outside.
-        (home / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        # A resolver takes part only where its answers are tampered with: on a lossy line it would
+        # add waits that say nothing about the service. Without one, names it does not have are
+        # refused at once by the home itself.
+        resolver = plumbing.WORLD_ADDRESS if self._tampers_with_dns else "127.0.0.1"
+        known = {} if self._tampers_with_dns else servers.names()
+        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in known.items())]
+        (home / "hosts").write_text("\n".join(lines) + "\n")
+        (home / "resolv.conf").write_text(f"nameserver {resolver}\n")
         today = datetime.now(tz=UTC).date()
         self.targets_file.write_text(world.targets_toml(today))
         servers.write_certificates(self.folder)
@@ -155,6 +163,9 @@ class NetnsLab:
         undo.callback(_end, servers.start_web(self._name, self.folder))
         for relay in servers.start_relays(self._name, self.folder):
             undo.callback(_end, relay)
+        if self._tampers_with_dns:
+            address = plumbing.WORLD_ADDRESS
+            undo.callback(_end, servers.start_resolver(self._name, self.folder, address))
 
     def _heard(self) -> Tally:
         assert self._middlebox is not None

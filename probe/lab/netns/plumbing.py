@@ -16,7 +16,7 @@ from probe.lab.netns.registry import namespace
 from probe.lab.world import HOME
 
 _HOME_GATEWAY = "198.18.0.1"
-_WORLD_ADDRESS = "198.18.0.6"
+WORLD_ADDRESS = "198.18.0.6"
 _WORLD_GATEWAY = "198.18.0.5"
 TUN_UP, TUN_DOWN = "tun-up", "tun-down"
 #: Packets the kernel keeps for a middlebox that is late, per direction.
@@ -61,7 +61,7 @@ def lay(name: str, addresses: Iterable[str], congestion_control: str) -> None:
     addresses = tuple(addresses)
     ip_batch(isp, _router(home, world, addresses))
     ip_batch(home, _host(HOME, _HOME_GATEWAY, congestion_control))
-    ip_batch(world, _host(_WORLD_ADDRESS, _WORLD_GATEWAY, congestion_control))
+    ip_batch(world, _host(WORLD_ADDRESS, _WORLD_GATEWAY, congestion_control))
     ip_batch(world, (f"addr add {address}/32 dev lo" for address in addresses))
 
 
@@ -93,7 +93,7 @@ def _router(home: str, world: str, addresses: Iterable[str]) -> list[str]:
             f"link set {device} up gso_max_segs 1",
         ]
     lines += [f"rule add iif home0 lookup {_TABLE_UP}", f"rule add iif world0 lookup {_TABLE_DOWN}"]
-    return lines + [f"route add {address}/32 via {_WORLD_ADDRESS}" for address in addresses]
+    return lines + [f"route add {address}/32 via {WORLD_ADDRESS}" for address in addresses]
 
 
 def _host(address: str, gateway: str, congestion_control: str) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
 import trustme
 
 from probe.lab import world
+from probe.lab.netns import dns
 from probe.lab.netns.processes import await_listening, start
 
 _NGINX = """\
@@ -89,6 +91,24 @@ def start_web(name: str, folder: Path) -> subprocess.Popen[bytes]:
     log = folder / "nginx.log"
     process = start(name, "world", ["nginx", "-p", str(folder), "-c", str(config)], log)
     await_listening(process, "tcp", [world.HTTPS_PORT], log)
+    return process
+
+
+def start_resolver(name: str, folder: Path, address: str) -> subprocess.Popen[bytes]:
+    """Answer DNS queries for the lab's names, and for no others, on an address of the world.
+
+    Args:
+        name: the lab.
+        folder: where its log goes.
+        address: where it listens.
+
+    Returns:
+        The resolver, listening.
+    """
+    log = folder / "resolver.log"
+    words = [sys.executable, "-m", "probe.lab.netns.resolver", address]
+    process = start(name, "world", words, log)
+    await_listening(process, "udp", [dns.PORT], log)
     return process
 
 
