@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ibis
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -27,6 +28,59 @@ HOURS_PER_WEEK: Final = 168
 _EPOCH_HOUR_OF_WEEK: Final = 72
 #: What one cell of a report is about.
 CELL: Final = ("service", "kind", "country", "asn")
+
+Cell = tuple[str, str, str, int]
+
+
+class Rolled(msgspec.Struct, frozen=True):
+    """Everything a report needs of its sessions; fields are what the functions here return."""
+
+    cells: Columns
+    votes: Columns
+    tests: Columns
+    target: Columns
+    control: Columns
+    rates: Columns
+
+
+def roll(sessions: Any) -> Rolled:
+    """Run the roll-ups of a report.
+
+    Args:
+        sessions: :func:`sessions_table`.
+    """
+    return Rolled(
+        cells(sessions),
+        votes(sessions),
+        tests(sessions),
+        speeds(sessions, "target"),
+        speeds(sessions, "control"),
+        rates(sessions),
+    )
+
+
+def groups(columns: Columns, keys: Sequence[str] = CELL) -> dict[Any, slice]:
+    """Find each group's rows in a roll-up, which is sorted by its keys.
+
+    Args:
+        columns: a roll-up.
+        keys: the leading keys that make a group.
+
+    Returns:
+        From the group's key, a tuple of its values, to its rows, in order.
+    """
+    count = len(columns[keys[0]])
+    new = np.zeros(count, dtype=bool)
+    for key in keys:
+        new[1:] |= columns[key][1:] != columns[key][:-1]
+    if count:
+        new[0] = True
+    starts = np.flatnonzero(new)
+    ends = np.append(starts[1:], count)
+    return {
+        tuple(_plain(columns[key][start]) for key in keys): slice(int(start), int(end))
+        for start, end in zip(starts, ends, strict=True)
+    }
 
 
 def sessions_table(directories: Sequence[Path], rows: pa.Table | None = None) -> Any:
@@ -61,7 +115,8 @@ def cells(sessions: Any) -> Columns:
     """Count each cell's sessions, pairs, hits and probes, and say when they were.
 
     Returns:
-        ``service kind country asn network sessions pairs hits probes votes first_s last_s``.
+        ``service kind country asn network network_type sessions pairs hits probes hit_probes
+        votes first_s last_s``.
     """
     return _run(
         sessions.group_by(CELL).aggregate(
@@ -71,6 +126,7 @@ def cells(sessions: Any) -> Columns:
             pairs=sessions.pairs.sum(),
             hits=sessions.hits.sum(),
             probes=sessions.probe.nunique(),
+            hit_probes=sessions.probe.nunique(where=sessions.hits > 0),
             votes=sessions.vote.cast("int64").sum(),
             first_s=sessions.start_s.min(),
             last_s=sessions.start_s.max(),
@@ -154,6 +210,10 @@ def _histogram(sessions: Any, name: str, amount: str) -> Columns:
 def _run(expression: Any, keys: Sequence[str]) -> Columns:
     rows: pa.Table = expression.order_by(list(keys)).to_pyarrow()
     return {name: _array(rows[name]) for name in rows.column_names}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _array(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:

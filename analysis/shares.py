@@ -1,0 +1,67 @@
+"""Shares of counts, with intervals and tests. Pure functions on whole numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Z95: Final = 1.959963984540054
+
+
+def wilson(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
+    """Return the Wilson score interval of a share (Wilson 1927).
+
+    Args:
+        hits: how many.
+        n: out of how many.
+        z: normal quantile; 1.96 gives 95 %.
+
+    Returns:
+        The lower and upper bound, ``(0, 1)`` for nothing out of nothing.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share = hits / n
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def excess(hits: int, n: int, null_share: float) -> float:
+    """Return the chance of at least so many hits when each has the null's probability."""
+    return float(stats.binom.sf(hits - 1, n, null_share))
+
+
+def adjusted(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjust p-values for their number by Benjamini and Hochberg (1995).
+
+    Args:
+        p_values: shape (n,), each from 0 to 1.
+
+    Returns:
+        q-values, shape (n,): calling all those below 5 % makes at most 5 % of the calls false.
+    """
+    if not len(p_values):
+        return p_values
+    return np.asarray(stats.false_discovery_control(p_values), dtype=np.float64)
+
+
+def log_ratio(hits: int, n: int, null_share: float, other_share: float) -> float:
+    """Return the natural log likelihood ratio of one share of hits against another."""
+    misses = n - hits
+    return hits * math.log(other_share / null_share) + misses * math.log(
+        (1 - other_share) / (1 - null_share)
+    )
+
+
+def percent(hits: int, n: int) -> str:
+    """Write a share with its counts and 95 % interval, for people."""
+    if n == 0:
+        return "none of none"
+    low, high = wilson(hits, n)
+    return f"{hits} of {n} ({100 * hits / n:.1f} %, {100 * low:.1f}-{100 * high:.1f})"
