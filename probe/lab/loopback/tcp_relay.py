@@ -1,0 +1,186 @@
+"""The TCP relay: stands at a service's address and carries each connection over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import Final, cast
+
+from probe.lab.actions import Packet
+from probe.lab.loopback.stream import BUFFER_BYTES, Stream
+from probe.lab.loopback.wire import Wire
+from probe.lab.rules import Direction
+
+#: SO_LINGER on with no time: closing sends a RST.
+_LINGER: Final = struct.pack("ii", 1, 0)
+
+_numbers = itertools.count()
+
+
+class Origin(asyncio.Protocol):
+    """One socket of a relayed connection: what it reads goes into a stream, or waits for it."""
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.into: Stream | None = None
+        self.fed_by: Stream | None = None
+        self._lost = lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to the stream; stop reading while it is full."""
+        assert self.into is not None
+        self.into.write(data)
+        self.throttle()
+
+    def throttle(self) -> None:
+        """Read on, or not, by how much waits in the stream."""
+        if self.into is None or self.transport is None or self.transport.is_closing():
+            return
+        if self.into.backlog_bytes >= BUFFER_BYTES:
+            self.transport.pause_reading()
+        elif self.into.backlog_bytes < BUFFER_BYTES // 2:
+            self.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """End the stream; keep the other way open if anything may still come."""
+        assert self.into is not None
+        self.into.finish()
+        return self.into.answerable
+
+    def pause_writing(self) -> None:
+        """Close the window: the application does not read."""
+        if self.fed_by is not None:
+            self.fed_by.held = True
+
+    def resume_writing(self) -> None:
+        """Open the window again."""
+        if self.fed_by is not None:
+            self.fed_by.held = False
+            self.fed_by.pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Tell the connection."""
+        self._lost()
+
+
+class Connection:
+    """One relayed connection: client and server sockets, a stream each way.
+
+    Args:
+        wire: the line and the censor.
+        site: the address and port that the relay stands for.
+        server: where the real server listens.
+    """
+
+    def __init__(self, wire: Wire, site: tuple[str, int], server: tuple[str, int]) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._flow = next(_numbers)
+        self.client = Origin(self.close)
+        self._far = Origin(self._server_gone)
+        self._up = self._stream(wire, site, "up", self._far)
+        self._down = self._stream(wire, site, "down", self.client)
+        self.client.into, self._far.into = self._up, self._down
+        self.client.fed_by, self._far.fed_by = self._down, self._up
+        self._early = bytearray()
+        self._ends = 0
+        # The first segment, empty, is the SYN: when it has come through, the server is called.
+        self._up.open()
+
+    def _stream(
+        self, wire: Wire, site: tuple[str, int], direction: Direction, out: Origin
+    ) -> Stream:
+        template = Packet(
+            flow=("tcp", self._flow),
+            direction=direction,
+            address=site[0],
+            port=site[1],
+            transport="tcp",
+            payload=b"",
+            size_bytes=0,
+        )
+        return Stream(
+            wire, template, partial(self._deliver, out), partial(self._end, out), self._reset
+        )
+
+    def _deliver(self, out: Origin, data: bytes) -> None:
+        if out is self._far and self._task is None:
+            self._task = self._loop.create_task(self._connect())
+        if out.transport is None:
+            self._early += data
+        elif not out.transport.is_closing():
+            out.transport.write(data)
+        self.client.throttle()
+        self._far.throttle()
+
+    async def _connect(self) -> None:
+        try:
+            await self._loop.create_connection(lambda: self._far, *self._server)
+        except OSError:
+            # Nobody listens: what a client sees of that is a refusal.
+            self._reset()
+            return
+        assert self._far.transport is not None
+        if self._early:
+            self._far.transport.write(bytes(self._early))
+
+    def _end(self, out: Origin) -> None:
+        if out.transport is not None and not out.transport.is_closing():
+            out.transport.write_eof()
+        self._ends += 1
+        if self._ends == len((self.client, self._far)):
+            for origin in (self.client, self._far):
+                if origin.transport is not None:
+                    origin.transport.close()
+
+    def _server_gone(self) -> None:
+        # What the server sent is still on the wire; its end is told after the last byte.
+        self._down.finish()
+        self._up.closed = True
+
+    def _reset(self) -> None:
+        for origin in (self.client, self._far):
+            if origin.transport is not None and not origin.transport.is_closing():
+                raw = origin.transport.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+        self.close()
+
+    def close(self) -> None:
+        """Close both sockets at once; nothing moves after it."""
+        self._up.closed = self._down.closed = True
+        for origin in (self.client, self._far):
+            if origin.transport is not None:
+                origin.transport.abort()
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def relay_tcp(
+    wire: Wire, site: tuple[str, int], server: tuple[str, int], listen: str
+) -> asyncio.Server:
+    """Stand for a service.
+
+    Args:
+        wire: the line and the censor.
+        site: the address and port it has in the lab's world.
+        server: where the real server listens.
+        listen: the loopback address to listen on; the port is free choice.
+
+    Returns:
+        The listening server; closing it leaves connections to their ends.
+    """
+    loop = asyncio.get_running_loop()
+    raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Accepted sockets inherit it: an upload must feel the wire, not the kernel's buffer.
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+    raw.bind((listen, 0))
+    return await loop.create_server(lambda: Connection(wire, site, server).client, sock=raw)
