@@ -63,10 +63,11 @@ def execute(options: Options, judge: Judge, emitter: Emitter) -> Ended:
 
 async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:
     begun = time.monotonic()
-    limits = Limits(options.data / "limits.json", options.budget_bytes, time.monotonic, time.time)
     run = uuid7(time.time())
-    table = _Table(options.plan, limits, judge, emitter)
     with RunFile(options.data, run) as file:
+        ledger = options.data / "limits.json"
+        limits = Limits(ledger, options.budget_bytes, time.monotonic, time.time)
+        table = _Table(options.plan, limits, judge, emitter)
         _cancel_on_signals()
         try:
             vantage = await options.whereabouts(options.targets)

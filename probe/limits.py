@@ -17,6 +17,8 @@ from typing import Final
 
 import msgspec
 
+from probe.store import StoreError
+
 #: One visit is a trial: its connection, and a second small one that times round trips beside it.
 #: Visits to one address never overlap, so two connections are the most an address ever sees.
 CONNECTIONS_PER_ADDRESS: Final = 2
@@ -123,6 +125,9 @@ class Limits:
 
         Args:
             size_bytes: both directions together.
+
+        Raises:
+            StoreError: the ledger cannot be written.
         """
         self._turn_day()
         self.used_bytes += size_bytes
@@ -136,10 +141,16 @@ class Limits:
             self._ledger.day, self._ledger.day_bytes = today, 0
 
     def _save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".tmp")
-        fresh.write_bytes(msgspec.json.encode(self._ledger))
-        fresh.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(msgspec.json.encode(self._ledger))
+            fresh.replace(self._path)
+        except OSError as error:
+            raise StoreError(
+                f"found that {self._path} cannot be written ({error.strerror}), expected room for "
+                "the day's count of bytes: free some disk space, or name another --data"
+            ) from error
 
 
 def _load(path: Path) -> _Ledger:

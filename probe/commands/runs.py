@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +16,9 @@ from probe.measurement import Measurement
 from probe.store import Contents, read, run_files
 from probe.ui import Human, place
 
-_RUN = click.argument("run")
+
+def _run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument("run")(command)
 
 
 @click.command("list")
@@ -34,7 +38,7 @@ def list_runs(data: Path) -> None:
 
 
 @click.command()
-@_RUN
+@_run_argument
 @data_option
 @click.pass_obj
 def show(judge: Judge, run: str, data: Path) -> None:
@@ -48,7 +52,7 @@ def show(judge: Judge, run: str, data: Path) -> None:
 
 
 @click.command()
-@_RUN
+@_run_argument
 @data_option
 def export(run: str, data: Path) -> None:
     """Write a past run's records to standard output, one JSON object per line."""
@@ -56,7 +60,7 @@ def export(run: str, data: Path) -> None:
 
 
 @click.command("rm")
-@_RUN
+@_run_argument
 @data_option
 def remove(run: str, data: Path) -> None:
     """Delete a past run."""
