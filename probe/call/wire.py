@@ -1,0 +1,175 @@
+"""What the probe and the far end say to each other, as values. Sans I/O.
+
+    probe                         far end
+    HELLO   (padded)         ->
+                             <-   COOKIE    keyed hash of address and time slot; nothing is kept
+    OPEN    cookie, flow     ->
+                             <-   ACCEPT    or a reason why not
+    EXCHANGE, MEDIA          ->             the shape's set-up, then the call
+                             <-   EXCHANGE, MEDIA
+    REPORT  cookie, padded   ->
+                             <-   REPORT    what arrived, whole
+
+All of it travels in the form of :mod:`probe.call.seal`. The opening and the report look the same,
+random, whatever shape the flow has. Each MEDIA reply is as long as its request and carries when
+the far end received and sent it, how many packets have come so far, and as much of the bitmap of
+those received as fits; the report at the end fills what is missing, from a fresh socket if the
+flow's own path has died.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+
+from probe.call.seal import OVERHEAD_BYTES, Sealed, seal
+from probe.call.shapes import SHAPES
+
+HELLO, COOKIE, OPEN, ACCEPT = 1, 2, 3, 4
+MEDIA, EXCHANGE, REPORT = 5, 6, 7
+#: Set in the kind of everything the far end says, so that no side takes its own words back.
+DOWN: Final = 0x80
+
+#: Lengths of the opening. OPEN is long because the far end never sends a flow more bytes than
+#: it got from it, and some shapes' set-up answers are longer than their questions.
+HELLO_BYTES: Final = 96
+COOKIE_MESSAGE_BYTES: Final = 64
+OPEN_BYTES: Final = 512
+ACCEPT_BYTES: Final = 48
+REPORT_BYTES: Final = 480
+
+COOKIE_BYTES: Final = 16
+KEY_BYTES: Final = 16
+#: The most packets a flow may have: four minutes at 20 ms.
+MAX_PACKETS: Final = 12_000
+
+ACCEPTED, BUSY, MALFORMED = 0, 1, 2
+
+_OPENING: Final = struct.Struct(f">{COOKIE_BYTES}s{KEY_BYTES}sBBHI")
+_MEDIA_DOWN: Final = struct.Struct(">6sHH")
+_REPORT_UP: Final = struct.Struct(f">{COOKIE_BYTES}sH")
+_REPORT_DOWN: Final = struct.Struct(">HHHHH")
+_STAMP_BYTES: Final = 6
+
+#: The least a media packet may have behind its head, so that a reply of equal length fits.
+MEDIA_BODY_BYTES: Final = OVERHEAD_BYTES + _MEDIA_DOWN.size
+#: Bytes of bitmap in one report.
+REPORT_BITMAP_BYTES: Final = REPORT_BYTES - OVERHEAD_BYTES - _REPORT_DOWN.size
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What a probe asks for: the flow's key, its shape, whose exchanges it copies, its length."""
+
+    cookie: bytes
+    key: bytes
+    shape: str
+    like: str
+    packets: int
+    interval_s: float
+
+
+class Arrivals(msgspec.Struct, frozen=True):
+    """What a reply says of the way up.
+
+    ``count`` packets have come so far, the latest by number is ``highest``; bit *i* of ``bitmap``
+    tells whether packet ``highest - base - i`` has come, for ``width`` of them.
+    """
+
+    count: int
+    highest: int
+    bitmap: int
+    width: int
+    base: int = 0
+    duplicates: int = 0
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """One media reply: when the far end received and sent it (ns, its own monotonic clock)."""
+
+    seq: int
+    received_ns: int | None = None
+    sent_ns: int | None = None
+    arrivals: Arrivals | None = None
+
+
+def pack_opening(opening: Opening) -> bytes:
+    """Write the body of OPEN, padded."""
+    names = list(SHAPES)
+    body = _OPENING.pack(
+        opening.cookie,
+        opening.key,
+        names.index(opening.shape),
+        names.index(opening.like),
+        opening.packets,
+        round(opening.interval_s * 1e6),
+    )
+    return body.ljust(OPEN_BYTES - OVERHEAD_BYTES, b"\0")
+
+
+def unpack_opening(sealed: Sealed) -> Opening | None:
+    """Read the body of OPEN; ``None`` for what no probe of this version asks."""
+    body = sealed.rest(0)
+    if len(sealed.datagram) != OPEN_BYTES:
+        return None
+    cookie, key, shape, like, packets, interval_us = _OPENING.unpack_from(body)
+    names = list(SHAPES)
+    if max(shape, like) >= len(names) or not 0 < packets <= MAX_PACKETS or not interval_us:
+        return None
+    return Opening(cookie, key, names[shape], names[like], packets, interval_us / 1e6)
+
+
+def pack_media_rest(arrivals: Arrivals, received_ns: int, size: int) -> bytes:
+    """Write the part of a media reply between head and fields: bitmap, then the fixed numbers."""
+    window = arrivals.bitmap & ((1 << 8 * size - 8 * _MEDIA_DOWN.size) - 1)
+    return window.to_bytes(size - _MEDIA_DOWN.size, "little") + _MEDIA_DOWN.pack(
+        received_ns.to_bytes(_STAMP_BYTES, "big"), arrivals.count, arrivals.highest
+    )
+
+
+def unpack_media(sealed: Sealed, head_bytes: int) -> Reply | None:
+    """Read a media reply; ``None`` when it is too short for one."""
+    rest = sealed.rest(head_bytes)
+    width = len(rest) - _MEDIA_DOWN.size
+    if width < 0:
+        return None
+    stamp, count, highest = _MEDIA_DOWN.unpack_from(rest, width)
+    received_ns = int.from_bytes(stamp, "big")
+    arrivals = Arrivals(count, highest, int.from_bytes(rest[:width], "little"), 8 * width)
+    return Reply(sealed.seq, received_ns, received_ns + sealed.word, arrivals)
+
+
+def pack_report_request(cookie: bytes, base: int) -> bytes:
+    """Write the body of a REPORT request, padded."""
+    return _REPORT_UP.pack(cookie, base).ljust(REPORT_BYTES - OVERHEAD_BYTES, b"\0")
+
+
+def unpack_report_request(sealed: Sealed) -> tuple[bytes, int] | None:
+    """Read cookie and base of a REPORT request; ``None`` when it has another length."""
+    if len(sealed.datagram) != REPORT_BYTES:
+        return None
+    cookie, base = _REPORT_UP.unpack_from(sealed.rest(0))
+    return cookie, base
+
+
+def pack_report(arrivals: Arrivals) -> bytes:
+    """Write the body of a report: the bitmap from ``base`` packets below the highest."""
+    window = arrivals.bitmap & ((1 << 8 * REPORT_BITMAP_BYTES) - 1)
+    fields = (arrivals.count, arrivals.highest, arrivals.base, arrivals.duplicates, 0)
+    return window.to_bytes(REPORT_BITMAP_BYTES, "little") + _REPORT_DOWN.pack(*fields)
+
+
+def unpack_report(sealed: Sealed) -> Arrivals | None:
+    """Read a report; ``None`` when it has another length."""
+    if len(sealed.datagram) != REPORT_BYTES:
+        return None
+    rest = sealed.rest(0)
+    count, highest, base, duplicates, _ = _REPORT_DOWN.unpack_from(rest, REPORT_BITMAP_BYTES)
+    bitmap = int.from_bytes(rest[:REPORT_BITMAP_BYTES], "little")
+    return Arrivals(count, highest, bitmap, 8 * REPORT_BITMAP_BYTES, base, duplicates)
+
+
+def message(kind: int, body: bytes, word: int = 0, *, key: bytes = b"", iv: bytes) -> bytes:
+    """Seal a message of the opening or the report."""
+    return seal(b"", body, kind, word, 0, key=key, iv=iv)

@@ -1,0 +1,146 @@
+"""The flows a reflector keeps: what has arrived of each, and no more of them than it can hold."""
+
+from __future__ import annotations
+
+import hmac
+from collections import Counter
+
+from probe.call.shapes import SHAPES, Address, Lane
+from probe.call.wire import Arrivals, Opening
+
+
+class Flow:
+    """One flow as the far end sees it.
+
+    Attributes:
+        key: what its packets are authenticated with.
+        shape: what they look like.
+        like: whose exchanges it copies.
+        lane: what the far end's own bytes are derived from.
+        packets: how many may come.
+        client: who opened it, for the limits.
+        address: where it was opened from: the only address that gets replies.
+        credit_bytes: bytes received beyond those sent.
+        opened_ns: the zero of its time stamps.
+        heard_ns: when something last came.
+    """
+
+    def __init__(self, opening: Opening, client: str, address: Address, now_ns: int) -> None:
+        self.key = opening.key
+        self.shape = SHAPES[opening.shape]
+        self.like = opening.like
+        self.lane = Lane(opening.key, "down", opening.interval_s)
+        self.packets = opening.packets
+        self.client = client
+        self.address = address
+        self.credit_bytes = 0
+        self.opened_ns = now_ns
+        self.heard_ns = now_ns
+        self._count = 0
+        self._highest = 0
+        self._bitmap = 0
+        self._duplicates = 0
+
+    def arrived(self, seq: int) -> bool:
+        """Note a packet; return whether it is the first with this number."""
+        if self._count == 0:
+            self._highest, self._bitmap = seq, 1
+        elif seq > self._highest:
+            self._bitmap = self._bitmap << (seq - self._highest) | 1
+            self._highest = seq
+        else:
+            bit = 1 << (self._highest - seq)
+            if self._bitmap & bit:
+                self._duplicates = min(self._duplicates + 1, 0xFFFF)
+                return False
+            self._bitmap |= bit
+        self._count += 1
+        return True
+
+    def arrivals(self, base: int = 0) -> Arrivals:
+        """Say what has come, the bitmap from ``base`` packets below the highest."""
+        bitmap = self._bitmap >> base
+        width = max(self._highest + 1 - base, 0)
+        return Arrivals(self._count, self._highest, bitmap, width, base, self._duplicates)
+
+    def spend(self, received_bytes: int, sent_bytes: int) -> bool:
+        """Account for an exchange; ``False`` when its answer would exceed what was received."""
+        left = self.credit_bytes + received_bytes - sent_bytes
+        if left < 0:
+            return False
+        self.credit_bytes = left
+        return True
+
+
+class FlowTable:
+    """Flows by number and by address, within limits."""
+
+    def __init__(self, capacity: int, per_client: int, idle_ns: int) -> None:
+        """Start empty.
+
+        Args:
+            capacity: flows at once.
+            per_client: of them, by one client.
+            idle_ns: a flow not heard of for so long may be forgotten.
+        """
+        self._capacity = capacity
+        self._per_client = per_client
+        self._idle_ns = idle_ns
+        self._by_number: dict[int, Flow] = {}
+        self._by_address: dict[Address, Flow] = {}
+        self._clients: Counter[str] = Counter()
+        self._next_sweep_ns = 0
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def get(self, number: int) -> Flow | None:
+        """Return the flow with this number."""
+        return self._by_number.get(number)
+
+    def at(self, address: Address) -> Flow | None:
+        """Return the flow last opened from this address."""
+        return self._by_address.get(address)
+
+    def open(
+        self, number: int, opening: Opening, client: str, address: Address, now_ns: int
+    ) -> Flow | None:
+        """Open a flow, or find it open already when the question was repeated.
+
+        Args:
+            number: what the probe calls it.
+            opening: what it asked for, its cookie checked.
+            client: who asks.
+            address: from where.
+            now_ns: monotonic time.
+
+        Returns:
+            The flow; ``None`` when there is no room, or another flow has this number.
+        """
+        there = self._by_number.get(number)
+        if there is not None:
+            same = address == there.address and hmac.compare_digest(opening.key, there.key)
+            return there if same else None
+        if self._full(client) and now_ns >= self._next_sweep_ns:
+            # At most one sweep a second: a flood of openings must not become a flood of sweeps.
+            self._next_sweep_ns = now_ns + 1_000_000_000
+            self._sweep(now_ns)
+        if self._full(client):
+            return None
+        flow = Flow(opening, client, address, now_ns)
+        self._by_number[number] = self._by_address[address] = flow
+        self._clients[client] += 1
+        return flow
+
+    def _full(self, client: str) -> bool:
+        return len(self._by_number) >= self._capacity or self._clients[client] >= self._per_client
+
+    def _sweep(self, now_ns: int) -> None:
+        """Forget the flows that have gone quiet."""
+        quiet = [n for n, f in self._by_number.items() if now_ns - f.heard_ns > self._idle_ns]
+        for number in quiet:
+            flow = self._by_number.pop(number)
+            if self._by_address.get(flow.address) is flow:
+                del self._by_address[flow.address]
+            self._clients[flow.client] -= 1
+        self._clients = +self._clients

@@ -1,0 +1,108 @@
+"""Run a far end: the reflector on its UDP ports and, with a certificate, the web side."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from probe.clock import WallOffset
+from probe.farend.reflector import Reflector, ReflectorLimits
+from probe.farend.udp import ReflectorSocket
+from probe.farend.web import WebLimits, make_app, quiet_logger
+
+
+class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run.
+
+    Attributes:
+        host: address to listen on; ``::`` is every address, IPv6 and IPv4.
+        calls: UDP ports that reflect calls; 0 takes a free one.
+        https_port: TCP port of the web side; ``None`` for none, 0 for a free one.
+        certificate: its certificate chain, PEM.
+        key: and private key, PEM.
+        reflector: limits of the one.
+        web: limits of the other.
+    """
+
+    host: str = "::"
+    calls: tuple[int, ...] = (3478, 1400, 599)
+    https_port: int | None = 443
+    certificate: Path | None = None
+    key: Path | None = None
+    reflector: ReflectorLimits = ReflectorLimits()
+    web: WebLimits = WebLimits()
+
+
+class RunningFarEnd(msgspec.Struct, frozen=True):
+    """Where it listens: UDP ports in the order asked for, and the web side's TCP port."""
+
+    call_ports: tuple[int, ...]
+    https_port: int | None
+
+
+@asynccontextmanager
+async def serve(config: FarEndConfig) -> AsyncIterator[RunningFarEnd]:
+    """Run a far end until the context ends.
+
+    Args:
+        config: what to run.
+
+    Yields:
+        Where it listens.
+
+    Raises:
+        OSError: a port cannot be had.
+        ValueError: a web side is wanted and its certificate or key is missing.
+        ssl.SSLError: the certificate or key does not load.
+    """
+    wall = WallOffset()
+    reflector = Reflector(
+        secret=os.urandom(32),
+        random_bytes=os.urandom,
+        monotonic_ns=time.monotonic_ns,
+        unix_s=time.time,
+        limits=config.reflector,
+    )
+    async with AsyncExitStack() as stack:
+        ports = tuple(_listen(config.host, port, reflector, wall, stack) for port in config.calls)
+        https_port = None
+        if config.https_port is not None:
+            https_port = await _serve_web(config, stack)
+        yield RunningFarEnd(ports, https_port)
+
+
+def _listen(
+    host: str, port: int, reflector: Reflector, wall: WallOffset, stack: AsyncExitStack
+) -> int:
+    """Open a port, on both families where the host is every address; return which one it got."""
+    for address in ("::", "0.0.0.0") if host == "::" else (host,):  # noqa: S104 - a server is to be reached
+        listener = ReflectorSocket((address, port), reflector, wall)
+        stack.callback(listener.close)
+        port = listener.port
+    return port
+
+
+async def _serve_web(config: FarEndConfig, stack: AsyncExitStack) -> int:
+    if config.certificate is None or config.key is None:
+        raise ValueError(
+            "found no certificate or no key, expected both for the web side: "
+            "give them, or set https_port to None"
+        )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(config.certificate, config.key)
+    runner = web.AppRunner(
+        make_app(config.web), access_log=None, logger=quiet_logger(), keepalive_timeout=15.0
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    host = None if config.host == "::" else config.host
+    site = web.TCPSite(runner, host, config.https_port, ssl_context=context)
+    await site.start()
+    return int(runner.addresses[0][1])
