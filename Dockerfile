@@ -37,6 +37,7 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PROBE_DATA=/data \
+    PROBE_TARGETS=/etc/probe/targets.toml \
     MPLCONFIGDIR=/tmp/matplotlib
 USER 10001:10001
 WORKDIR /data
@@ -46,4 +47,4 @@ VOLUME /data
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=10m --timeout=10s --start-period=30m CMD ["probe", "health"]
 ENTRYPOINT ["probe"]
-CMD ["run", "--targets", "/etc/probe/targets.toml"]
+CMD ["run"]
