@@ -33,7 +33,8 @@ Answer = Literal["slowed", "clear", "open", "too little"]
 class Area(msgspec.Struct, frozen=True, kw_only=True):
     """What one network's sessions say of one service.
 
-    ``sessions`` and ``hits`` count everything, ``votes`` and ``vote_hits`` one session a probe and
+    ``sessions`` and ``hits`` count everything, ``judged`` those a judge has decided alone;
+    ``votes`` and ``vote_hits`` one session a probe and
     day. Speeds are medians in bit/s, of all sessions and of the hits alone.
     """
 
@@ -42,9 +43,11 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     country: str
     asn: int
     network: str | None
+    grade: str
     first_s: int
     last_s: int
     sessions: int
+    judged: int
     pairs: int
     hits: int
     probes: int
@@ -163,6 +166,8 @@ def _area(cell: Cell, here: dict[str, Columns], null: Null) -> Area:
         country=country,
         asn=asn,
         network=counts["network"][0],
+        grade=counts["control_kind"][0] or "D",
+        judged=int(counts["judged"][0]),
         first_s=int(counts["first_s"][0]),
         last_s=int(counts["last_s"][0]),
         sessions=int(counts["sessions"][0]),

@@ -115,8 +115,8 @@ def cells(sessions: Any) -> Columns:
     """Count each cell's sessions, pairs, hits and probes, and say when they were.
 
     Returns:
-        ``service kind country asn network network_type sessions pairs hits probes hit_probes
-        votes first_s last_s``.
+        ``service kind country asn network network_type control_kind sessions judged pairs hits
+        probes hit_probes votes first_s last_s``; the worst grade of control counts.
     """
     return _run(
         sessions.group_by(CELL).aggregate(
@@ -126,6 +126,8 @@ def cells(sessions: Any) -> Columns:
             pairs=sessions.pairs.sum(),
             hits=sessions.hits.sum(),
             probes=sessions.probe.nunique(),
+            control_kind=sessions.control_kind.max(),
+            judged=sessions.verdict.count(),
             hit_probes=sessions.probe.nunique(where=sessions.hits > 0),
             votes=sessions.vote.cast("int64").sum(),
             first_s=sessions.start_s.min(),
@@ -147,7 +149,15 @@ def votes(sessions: Any) -> Columns:
 
 def tests(sessions: Any) -> Columns:
     """Count all countable sessions as :func:`votes` does, voting or not."""
-    return _hits(sessions.filter(sessions.hit.notnull() | sessions.ratio_bin.notnull()))
+    unjudged = sessions.verdict.isnull() & sessions.ratio_bin.notnull()
+    return _hits(sessions.filter(sessions.hit.notnull() | unjudged))
+
+
+def findings(sessions: Any) -> list[str]:
+    """Return the judge's findings as they were stored, JSON, oldest first."""
+    judged = sessions.filter(sessions.finding.notnull()).order_by(["start_s", "session"])
+    texts: list[str] = judged.select("finding").to_pyarrow()["finding"].to_pylist()
+    return texts
 
 
 def speeds(sessions: Any, arm: str) -> Columns:

@@ -25,7 +25,8 @@ def mark_votes(sessions: pa.Table) -> pa.Table:
         The same rows, sorted by time, with ``vote`` set.
     """
     ordered = sessions.sort_by([("start_s", "ascending"), ("session", "ascending")])
-    countable = pc.or_(pc.is_valid(ordered["hit"]), pc.is_valid(ordered["ratio_bin"]))
+    unjudged = pc.and_(pc.is_null(ordered["verdict"]), pc.is_valid(ordered["ratio_bin"]))
+    countable = pc.or_(pc.is_valid(ordered["hit"]), unjudged)
     code = ordered["start_s"].to_numpy() // _DAY_S
     for key in _KEYS:
         index = pc.dictionary_encode(ordered[key]).combine_chunks().indices.to_numpy()

@@ -1,0 +1,137 @@
+"""Several sessions of one service on one network into one finding."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from statistics import median
+from typing import Final, TypeVar
+
+import msgspec
+
+from analysis.finding import Finding, Rate, Slowdown, Window
+from analysis.shares import excess
+
+#: Verdicts that say somebody is in the way.
+BAD: Final = ("throttled", "blocked", "call_degraded")
+#: A judge calls at most 1 clean session in 1,000; ten times that allows for lines that are odd.
+FALSE_CALLS: Final = 0.01
+_SURE: Final = 0.001
+
+_T = TypeVar("_T")
+
+
+def merge(findings: Sequence[Finding]) -> list[Finding]:
+    """Merge the findings of sessions.
+
+    Args:
+        findings: one a session, in any order.
+
+    Returns:
+        One a (service, kind, country, AS), sorted by these.
+    """
+    cells: dict[tuple[str, str, str, int], list[Finding]] = {}
+    for finding in sorted(findings, key=lambda finding: finding.window.start):
+        cell = (finding.service, finding.kind, finding.country, finding.asn)
+        cells.setdefault(cell, []).append(finding)
+    return [merge_cell(cells[cell]) for cell in sorted(cells)]
+
+
+def merge_cell(sessions: Sequence[Finding]) -> Finding:
+    """Merge the sessions of one service on one network.
+
+    Interference that only some sessions see is reported with its count; so few that chance
+    explains them are mentioned and not believed.
+
+    Args:
+        sessions: at least one, oldest first.
+
+    Returns:
+        The session with the strongest evidence for the common verdict, its figures replaced by
+        those of all sessions that agree.
+    """
+    decided = [item for item in sessions if item.verdict in BAD or item.verdict == "normal"]
+    bad = [item for item in decided if item.verdict in BAD]
+    if not decided:
+        common = _most_common([item.verdict for item in sessions])
+        agreeing = [item for item in sessions if item.verdict == common]
+    elif not bad or _by_chance(len(bad), len(decided)):
+        agreeing = [item for item in decided if item.verdict == "normal"]
+    else:
+        common = _most_common([item.verdict for item in bad])
+        agreeing = [item for item in bad if item.verdict == common]
+    best = max(agreeing, key=lambda item: abs(item.log_odds))
+    since, until = _dates(decided) if agreeing[0].verdict in BAD else (None, None)
+    return msgspec.structs.replace(
+        best,
+        window=Window(
+            start=min(item.window.start for item in sessions),
+            end=max(item.window.end for item in sessions),
+        ),
+        sessions=sum(item.sessions for item in sessions),
+        pairs=sum(item.pairs for item in sessions),
+        grade=min(item.grade for item in agreeing),
+        mechanism=_most_common([item.mechanism for item in agreeing]),
+        rate_bps=_rate([item.rate_bps for item in agreeing if item.rate_bps]),
+        slowdown=_slowdown([item.slowdown for item in agreeing if item.slowdown]),
+        since=since or best.since,
+        until=until or best.until,
+        log_odds=sum(item.log_odds for item in decided or sessions),
+        why=_why(best, len(agreeing), sessions),
+    )
+
+
+def _by_chance(bad: int, decided: int) -> bool:
+    return bad < decided / 2 and excess(bad, decided, FALSE_CALLS) >= _SURE
+
+
+def _most_common(values: Sequence[_T]) -> _T:
+    """Return the most frequent value, the latest of equals."""
+    counts = Counter(values)
+    most = max(counts.values())
+    return next(value for value in reversed(values) if counts[value] == most)
+
+
+def _dates(decided: Sequence[Finding]) -> tuple[datetime, datetime | None]:
+    """Say when the last stretch of interference was first seen, and first seen gone."""
+    last = max(at for at, item in enumerate(decided) if item.verdict in BAD)
+    first = last
+    while first and decided[first - 1].verdict in BAD:
+        first -= 1
+    until = decided[last + 1].window.start if last + 1 < len(decided) else None
+    return decided[first].window.start, until
+
+
+def _rate(rates: Sequence[Rate]) -> Rate | None:
+    if not rates:
+        return None
+    lows = [rate.low for rate in rates if rate.low is not None]
+    highs = [rate.high for rate in rates if rate.high is not None]
+    return Rate(
+        value=median(rate.value for rate in rates),
+        low=min(lows) if len(lows) == len(rates) else None,
+        high=max(highs) if len(highs) == len(rates) else None,
+        lower_bound=all(rate.lower_bound for rate in rates),
+    )
+
+
+def _slowdown(slowdowns: Sequence[Slowdown]) -> Slowdown | None:
+    if not slowdowns:
+        return None
+    lows = [item.low for item in slowdowns if item.low is not None]
+    highs = [item.high for item in slowdowns if item.high is not None]
+    return Slowdown(
+        value=median(item.value for item in slowdowns),
+        low=min(lows) if len(lows) == len(slowdowns) else None,
+        high=max(highs) if len(highs) == len(slowdowns) else None,
+    )
+
+
+def _why(best: Finding, agreeing: int, sessions: Sequence[Finding]) -> str:
+    if len(sessions) == 1:
+        return best.why
+    others = Counter(item.verdict for item in sessions if item.verdict != best.verdict)
+    rest = "; ".join(f"{count} {verdict}" for verdict, count in sorted(others.items()))
+    seen = f"The same in {agreeing} of {len(sessions)} sessions"
+    return f"{best.why} {seen}{f' (others: {rest})' if rest else ''}."
