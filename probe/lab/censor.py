@@ -12,6 +12,7 @@ import msgspec
 
 from probe.lab import rules
 from probe.lab.actions import Action, Freezer, Openings, Packet, action
+from probe.lab.quic_initial import quic_sni
 from probe.lab.recognise import shapes, tls_sni
 from probe.lab.rules import Direction, Match, Rule, Seen, matches
 
@@ -185,7 +186,8 @@ def _needs_bytes(match: Match) -> bool:
 
 def _learn(seen: Seen, packet: Packet) -> Seen:
     sni = seen.sni
-    if sni is None and packet.direction == "up" and packet.transport == "tcp":
-        sni = tls_sni(packet.payload)
+    if sni is None and packet.direction == "up":
+        read = tls_sni if packet.transport == "tcp" else quic_sni
+        sni = read(packet.payload)
     found = shapes(packet.payload, packet.transport)
     return msgspec.structs.replace(seen, sni=sni, shapes=seen.shapes | found)
