@@ -139,7 +139,9 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True):
     the last byte or the end we made. ``censored`` names the limit by which *we* ended it
     (``time``, ``bytes`` or ``judge``): then bytes over time is a bound, and never a failure.
     ``handshake`` holds what the kernel had received at each read of the TLS handshake.
-    ``body_bytes`` counts the body that arrived; ``expected_bytes`` what the server announced.
+    ``body_bytes`` counts the body that arrived; ``expected_bytes`` what the server announced. Of
+    an upload it counts what the peer's kernel has acknowledged. ``location`` is where a redirect
+    pointed, without its query.
     """
 
     url: str
@@ -159,6 +161,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True):
     ttfb_s: float | None = None
     duration_s: float | None = None
     status: int | None = None
+    location: str | None = None
     body_bytes: int = 0
     expected_bytes: int | None = None
     limit_bytes: int | None = None

@@ -193,10 +193,24 @@ def public_only(name: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
     Returns:
         The addresses that are globally reachable (IANA special-purpose registries), in order.
     """
-    name = name.lower().rstrip(".")
-    if "." not in name or name.endswith(_PRIVATE_ENDINGS):
+    if not is_public(name):
         return addresses
     return tuple(a for a in addresses if not is_bogon(a))
+
+
+def is_public(host: str) -> bool:
+    """Say whether a host is one of the public internet, as far as its name goes.
+
+    Args:
+        host: a name or a literal address.
+
+    Returns:
+        False for bogons, for names without a dot and for endings that stay at home.
+    """
+    if is_literal(host):
+        return not is_bogon(host)
+    name = host.lower().rstrip(".")
+    return "." in name and not name.endswith(_PRIVATE_ENDINGS)
 
 
 def is_bogon(address: str) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import BaseConnector
+from aiohttp import BaseConnector, ServerDisconnectedError, StreamReader
 from aiohttp.client_proto import ResponseHandler
 
 from probe import failure
@@ -23,40 +23,61 @@ if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.tracing import Trace
 
-#: What an answer may take before its body begins: far above any honest header block, so that
-#: endless headers or interim answers end soon.
-MAX_HEADER_BYTES: Final = 262_144
+#: What an answer may hold beside its body: above any honest header block plus what may wait in
+#: buffers, so that endless headers, interim answers or chunk extensions end soon.
+MAX_OVERHEAD_BYTES: Final = 1 << 20
 
 
 class TimedHandler(ResponseHandler):
     """aiohttp's protocol, telling the trial when the first byte came and why the end did.
 
     Attributes:
-        lost: what the connection ended with, if it ended other than by a FIN.
+        lost: what the connection ended with, if it ended other than by a FIN of the peer.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, progress: Progress) -> None:
         super().__init__(loop)
         self.lost: BaseException | None = None
         self._progress = progress
-        self._header_bytes = 0
+        self._received = 0
+        self._gone = False
+        self._content: StreamReader | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on, up to the limit on headers while there is no status yet."""
-        progress = self._progress
-        if progress.status is None and data:
-            progress.answered()
-            self._header_bytes += len(data)
-            if self._header_bytes > MAX_HEADER_BYTES:
-                self.set_exception(FetchError(failure.HTTP_FAILED))
-                self.abort()
-                return
+        """Pass bytes on as long as they mostly are the body's."""
+        self._progress.answered()
+        self._received += len(data)
+        if self._received - 2 * self._progress.body.count > MAX_OVERHEAD_BYTES:
+            self.lost = FetchError(failure.HTTP_FAILED)
+            assert self.transport is not None
+            self.transport.abort()
+            return
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Keep the reason, which aiohttp's own errors only quote."""
-        self.lost = exc
+        self.lost = self.lost or exc
         super().connection_lost(exc)
+        self._gone = True
+        if self._content is not None:
+            self._settle(self._content)
+
+    def guard(self, content: StreamReader) -> None:
+        """See to it that whoever reads the body learns of the connection's end.
+
+        aiohttp ends the wait for a body that broke off, but not always for one that broke the
+        rules of chunks.
+
+        Args:
+            content: the body of the one answer.
+        """
+        self._content = content
+        if self._gone:
+            self._settle(content)
+
+    def _settle(self, content: StreamReader) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(self.exception() or self.lost or ServerDisconnectedError())
 
 
 class OneConnection(BaseConnector):
@@ -88,6 +109,9 @@ class OneConnection(BaseConnector):
     ) -> ResponseHandler:
         """Answer aiohttp's call for a connection: the hook its own connectors implement."""
         del req, traces, timeout
+        if self.handler is not None:
+            # aiohttp asks again for a request that may be repeated; a trial is one connection.
+            raise ServerDisconnectedError
         loop = asyncio.get_running_loop()
         self.transport, self.handler = await open_transport(
             self._sock,

@@ -19,6 +19,7 @@ USER_AGENT: Final = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/131.0.0.0 Safari/537.36"
 )
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: ``identity``: a compressed body would tell neither size nor rate.
 HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -43,7 +44,7 @@ async def exchange(sock: socket.socket, network: Network, progress: Progress) ->
     except EXPECTED as error:
         lost = connector.handler.lost if connector.handler is not None else None
         # aiohttp puts a reset in the middle of a body into words only; the cause must survive.
-        raise error from (lost if isinstance(lost, OSError) else error.__cause__)
+        raise error from (lost if isinstance(lost, EXPECTED) else error.__cause__)
     finally:
         await connector.close()
         if connector.transport is None:
@@ -69,8 +70,12 @@ async def _request(connector: OneConnection, progress: Progress) -> None:
         async with session.request(progress.order.method, url, allow_redirects=False) as answer:
             progress.status = answer.status
             progress.expected_bytes = answer.content_length
+            if answer.status in REDIRECTS:
+                progress.location = answer.headers.get("Location")
             if answer.version is not None:
                 progress.http = f"http/{answer.version.major}.{answer.version.minor}"
+            assert connector.handler is not None
+            connector.handler.guard(answer.content)
             await _take_in(answer, progress)
 
 

@@ -28,6 +28,7 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True):
         limit_bytes: end once so many body bytes have come; ``None`` for no such limit.
         sni: the name in the ClientHello, and the one verified; the URL's host when ``None``.
         address: ``ADDRESS`` or ``ADDRESS:PORT`` to connect to, without a look-up.
+        redirects: how many redirects to follow; the record is then that of the last answer.
         check_certificate: off only where the arm's whole point is another name; recorded.
     """
 
@@ -38,6 +39,7 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True):
     limit_bytes: int | None = None
     sni: str | None = None
     address: str | None = None
+    redirects: int = 0
     check_certificate: bool = True
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from probe.fetch.body import Body
 from probe.fetch.order import FetchOrder, origin
+from probe.fetch.redirect import recorded
 from probe.fetch.timeline import TimelineBuilder
 from probe.measurement import Connect, DnsAnswer, Fetch, RttSample, TcpInfo, Timeline
 
@@ -15,7 +16,8 @@ from probe.measurement import Connect, DnsAnswer, Fetch, RttSample, TcpInfo, Tim
 class Progress:
     """The facts of one trial so far; attributes are those of :class:`~probe.measurement.Fetch`.
 
-    ``whole`` says that the answer came to its end, ``sent_bytes`` how much of an upload has gone.
+    ``whole`` says that the answer came to its end, ``sent_bytes`` how much of an upload has gone,
+    ``location`` where a redirect points, as the server sent it.
 
     Args:
         order: what the trial was asked to do.
@@ -39,6 +41,7 @@ class Progress:
         self.first_byte_t_s: float | None = None
         self.ended_t_s: float | None = None
         self.status: int | None = None
+        self.location: str | None = None
         self.expected_bytes: int | None = None
         self.sent_bytes = 0
         self.whole = False
@@ -101,6 +104,7 @@ class Progress:
             ttfb_s=ttfb_s,
             duration_s=self.now() if self.ended_t_s is None else self.ended_t_s,
             status=self.status,
+            location=None if self.location is None else recorded(self.location),
             body_bytes=self.payload_bytes,
             expected_bytes=self.expected_bytes,
             limit_bytes=order.limit_bytes,

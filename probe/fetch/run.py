@@ -8,12 +8,15 @@ import random
 import socket
 from collections.abc import Callable
 
+import msgspec
+
 from probe import failure
 from probe.fetch import http1
 from probe.fetch.dial import dial
-from probe.fetch.errors import EXPECTED, describe
+from probe.fetch.errors import EXPECTED, FetchError, describe
 from probe.fetch.order import FetchOrder, FetchOutcome
 from probe.fetch.progress import Progress
+from probe.fetch.redirect import follow
 from probe.fetch.watching import Sampler, Watch, beside, sample_loaded_rtt
 from probe.loop_lag import LoopLag
 from probe.network import Network
@@ -39,22 +42,39 @@ async def fetch(
         The outcome; whatever the network does is in it. A limit that *we* set is no failure once
         a body byte has come: the record says ``censored``.
     """
-    progress = Progress(order)
+    rng = rng or random.Random()  # noqa: S311 - sampling times need no secrecy
     async with LoopLag() as lag:
-        word = await _attempt(order, network, progress, watch, rng or random.Random())  # noqa: S311 - sampling times need no secrecy
-        progress.ended_t_s = progress.now()
+        word, progress = await _follow(order, network, watch, rng)
     return FetchOutcome(failure=word, fetch=progress.record(), loop_lag_s=lag.worst_s)
 
 
+async def _follow(
+    order: FetchOrder, network: Network, watch: Watch | None, rng: random.Random
+) -> tuple[str | None, Progress]:
+    """Fetch, and fetch again where the order lets redirects be followed."""
+    seen: list[str] = []
+    while True:
+        progress = Progress(order)
+        word = await _attempt(network, progress, watch, rng)
+        seen.append(order.url)
+        if word is not None or progress.location is None or not order.redirects:
+            return word, progress
+        if len(seen) > order.redirects:
+            return failure.HTTP_REDIRECT, progress
+        try:
+            url = follow(order.url, progress.location, seen)
+        except FetchError as error:
+            return error.word, progress
+        left_s = order.limit_s - progress.now()
+        order = msgspec.structs.replace(order, url=url, sni=None, address=None, limit_s=left_s)
+
+
 async def _attempt(
-    order: FetchOrder,
-    network: Network,
-    progress: Progress,
-    watch: Watch | None,
-    rng: random.Random,
+    network: Network, progress: Progress, watch: Watch | None, rng: random.Random
 ) -> str | None:
+    """Carry out one exchange; return the failure, if any."""
     try:
-        async with asyncio.timeout(order.limit_s) as deadline:
+        async with asyncio.timeout(progress.order.limit_s) as deadline:
 
             def stop() -> None:
                 deadline.reschedule(asyncio.get_running_loop().time())
@@ -64,6 +84,8 @@ async def _attempt(
         if deadline.expired():
             return _cut(progress)
         return describe(error, secured=progress.secured)
+    finally:
+        progress.ended_t_s = progress.now()
     return None
 
 

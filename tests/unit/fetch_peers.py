@@ -10,6 +10,8 @@ import trustme
 
 from probe.network import Network
 
+ENDS = (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError)
+
 
 @contextlib.asynccontextmanager
 async def peer(handle, *, tls=None):
@@ -20,7 +22,7 @@ async def peer(handle, *, tls=None):
         running.add(asyncio.current_task())
         # A test ends connections in every way there is; what the peer makes of it is not the test.
         try:
-            with contextlib.suppress(OSError, ssl.SSLError, asyncio.IncompleteReadError):
+            with contextlib.suppress(*ENDS):
                 await handle(reader, writer)
         finally:
             running.discard(asyncio.current_task())
