@@ -1,0 +1,194 @@
+"""How a slow target is slowed, by rules on what the receiver saw.
+
+A queue shows as round trips that grow under load and is trusted. Drops without a queue are either
+a policer, whose rate repeats from transfer to transfer, or random loss, whose rate does not (Flach
+et al., SIGCOMM 2016; in their captures no policed transfer was ever taken for a queue by the
+ratio of round trips). What fits no rule stays ``unclassified``, with the trial that would settle
+it: rates that scale with parallel connections tell random loss from a shared limiter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Final, Literal
+
+import msgspec
+
+from analysis.fetches import FetchFigures, central
+from analysis.finding import Mechanism
+
+#: Round trip under load over idle: at or above the first a queue, below the second none.
+QUEUE_RATIO: Final = 1.5
+#: The receiver's own estimate reads up to 2 under a pacing sender; a queue made 8 and 54.
+RECEIVER_QUEUE_RATIO: Final = 2.5
+#: Out-of-order arrivals that speak of drops; below it a stray one.
+DROP_RATIO: Final = 0.005
+#: Rates of one policer agree within a tenth of their median.
+REPEATABLE: Final = 0.10
+#: Stop points of one byte limit agree within this: two segments, since a segment more or less may
+#: still be under way.
+STOP_SPREAD_BYTES: Final = 2 * 1460
+#: Below this many bytes of answer a transfer was not stopped but never began.
+BEGUN_BYTES: Final = 1000
+_REPEATS: Final = 3
+
+Want = Literal["parallel", "longer"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A mechanism, what it was read from (a clause for a sentence), and what would settle it."""
+
+    mechanism: Mechanism
+    because: str
+    want: Want | None = None
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What one transfer was, of so many parallel ones: connections, and their summed rate."""
+
+    connections: int
+    rate_bps: float
+
+
+def classify(
+    targets: Sequence[FetchFigures],
+    controls: Sequence[FetchFigures],
+    loads: Sequence[Load] = (),
+) -> Answer:
+    """Name the mechanism behind a target that was found slow.
+
+    Args:
+        targets: figures of the target transfers.
+        controls: figures of their controls.
+        loads: parallel-connection trials of the target, if any were made.
+
+    Returns:
+        The first rule that fits.
+    """
+    return (
+        _frozen(targets)
+        or _delayed(targets, controls)
+        or _queued(targets, controls)
+        or _dropped(targets, loads)
+        or Answer(
+            mechanism="unclassified",
+            because="the transfers fit no known way of slowing",
+            want="longer" if max(t.size_bytes for t in targets) < 2 * 64_000 else "parallel",
+        )
+    )
+
+
+def stop_point(targets: Sequence[FetchFigures]) -> float | None:
+    """Find the byte count at which transfers stop.
+
+    Args:
+        targets: figures of the target transfers.
+
+    Returns:
+        The median stop point, if at least three transfers stopped there after they had begun,
+        and they are most of all; else ``None``.
+    """
+    stops = [t.stop_bytes for t in targets if t.stop_bytes and t.stop_bytes >= BEGUN_BYTES]
+    if len(stops) < _REPEATS:
+        return None
+    middle = median(stops)
+    same = [stop for stop in stops if abs(stop - middle) <= STOP_SPREAD_BYTES]
+    return middle if len(same) >= _REPEATS and 2 * len(same) > len(targets) else None
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return how far values lie apart.
+
+    Args:
+        values: positive numbers, at least one.
+
+    Returns:
+        Median absolute deviation over the median, scaled to a standard deviation.
+    """
+    middle = median(values)
+    return 1.4826 * median([abs(v - middle) for v in values]) / middle if middle else math.inf
+
+
+def _frozen(targets: Sequence[FetchFigures]) -> Answer | None:
+    stop = stop_point(targets)
+    if stop is None:
+        return None
+    return Answer(
+        mechanism="frozen", because=f"transfers stop dead after {stop / 1000:.1f} kB every time"
+    )
+
+
+def _delayed(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -> Answer | None:
+    """Most of the time lost went before the first byte, and the rest ran at its usual pace."""
+
+    def before(figures: Sequence[FetchFigures]) -> float:
+        return median([f.setup_s + (f.first_byte_s or 0.0) for f in figures])
+
+    lost = median([t.spent_s for t in targets]) - median([c.spent_s for c in controls])
+    waited = before(targets) - before(controls)
+    if lost <= 0.0 or waited < lost / 2.0 or any(not t.complete for t in targets):
+        return None
+    return Answer(
+        mechanism="delayed",
+        because=f"{waited:.1f} s more pass before the first byte, then it runs as usual",
+    )
+
+
+def _queued(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -> Answer | None:
+    if not _has_queue(targets):
+        return None
+    if _has_queue(controls):
+        return Answer(
+            mechanism="unclassified",
+            because="round trips grow under load for the control too, so a queue on the line "
+            "may be part of it",
+            want="parallel",
+        )
+    ratio = central([t.rtt_ratio for t in targets]) or 0.0
+    ratio = max(ratio, central([t.receiver_rtt_ratio for t in targets]) or 0.0)
+    return Answer(
+        mechanism="shaped", because=f"round trips grow {ratio:.1f} times under load: a queue"
+    )
+
+
+def _has_queue(figures: Sequence[FetchFigures]) -> bool:
+    beside = central([f.rtt_ratio for f in figures])
+    within = central([f.receiver_rtt_ratio for f in figures])
+    return (beside or 0.0) >= QUEUE_RATIO or (within or 0.0) >= RECEIVER_QUEUE_RATIO
+
+
+def _dropped(targets: Sequence[FetchFigures], loads: Sequence[Load]) -> Answer | None:
+    rates = [t.late_goodput_bps for t in targets if t.late_goodput_bps]
+    if len(rates) < _REPEATS:
+        return None
+    drops = central([t.out_of_order_ratio for t in targets])
+    shared = _shares_limiter(loads)
+    steady = spread(rates) <= REPEATABLE
+    if steady and shared is not False and (drops is None or drops >= DROP_RATIO):
+        return Answer(
+            mechanism="policed",
+            because="the same rate every time without a queue, as packets over it are dropped",
+        )
+    if drops is not None and drops >= DROP_RATIO and (shared is False or not steady):
+        return Answer(
+            mechanism="random_loss",
+            because=f"{drops:.0%} of packets arrive out of order and the rate differs from "
+            "transfer to transfer: packets are dropped at random",
+            want=None if shared is False else "parallel",
+        )
+    return None
+
+
+def _shares_limiter(loads: Sequence[Load]) -> bool | None:
+    """Whether the sum over parallel connections stays what one connection gets."""
+    sums: dict[int, list[float]] = {}
+    for load in loads:
+        sums.setdefault(load.connections, []).append(load.rate_bps)
+    steps = [median(rates) for _, rates in sorted(sums.items())]
+    if len(steps) < 2:  # noqa: PLR2004 - a comparison needs two
+        return None
+    grows = [later / earlier for earlier, later in pairwise(steps) if earlier > 0.0]
+    return bool(grows) and median(grows) < math.sqrt(2.0)

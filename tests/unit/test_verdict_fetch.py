@@ -1,0 +1,218 @@
+"""Hand-made fetch sessions and the one finding each must give."""
+
+import math
+from random import Random
+
+import msgspec
+import pytest
+from builders import bucket_arrivals, failed_fetch, fetch, policed, session
+
+from analysis.finding import from_json, to_json
+from analysis.verdict import advise, judge
+from probe import failure
+from probe.measurement import Host
+
+
+def rounds(build, count=3, **fields):
+    return [build(number=number, **fields) for number in range(count)]
+
+
+def test_a_service_at_the_speed_of_its_control_is_normal():
+    finding = judge(session(rounds(fetch)))
+    assert finding.verdict == "normal"
+    assert finding.pairs == 3
+    assert finding.log_odds < -math.log(100)
+    assert "half the control's speed is ruled out" in finding.why
+
+
+def test_a_policer_is_named_with_its_rate():
+    finding = judge(session(rounds(policed)))
+    assert (finding.verdict, finding.mechanism, finding.grade) == ("throttled", "policed", "A")
+    assert finding.rate_bps.value == pytest.approx(130e3, rel=0.05)
+    assert not finding.rate_bps.lower_bound
+    assert finding.log_odds > math.log(1000)
+    assert "twitter is" in finding.why
+    assert "kbit/s" in finding.why
+
+
+def test_a_queue_is_named_by_its_round_trips():
+    targets = rounds(fetch, bps=1e6, rtt_ratio=8.0)
+    assert judge(session(targets)).mechanism == "shaped"
+
+
+def test_a_queue_of_one_flow_is_seen_from_within_the_transfer():
+    targets = rounds(fetch, bps=1e6, receiver_rtt_ratio=8.0)
+    assert judge(session(targets)).mechanism == "shaped"
+
+
+def test_the_drift_of_a_pacing_sender_is_not_taken_for_a_queue():
+    targets = rounds(policed, receiver_rtt_ratio=1.9)
+    assert judge(session(targets)).mechanism == "policed"
+
+
+def test_random_loss_has_no_rate_of_its_own():
+    rates = iter((0.9e6, 1.6e6, 2.4e6))
+    targets = [fetch(number=n, bps=next(rates), out_of_order=0.25) for n in range(3)]
+    finding = judge(session(targets))
+    assert finding.mechanism == "random_loss"
+    assert finding.rate_bps.lower_bound
+    assert advise(session(targets)).want == "parallel"
+
+
+def test_transfers_that_stop_at_one_point_are_frozen():
+    stops = bucket_arrivals(40e6, 1e9, 14_480)
+    targets = rounds(fetch, arrivals=stops, cut_s=15.0)
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "frozen")
+    assert "14.5 kB" in finding.why
+    assert finding.rate_bps is None
+
+
+def test_transfers_reset_at_one_point_are_frozen_too():
+    stops = bucket_arrivals(40e6, 1e9, 16_000)
+    targets = rounds(fetch, arrivals=stops, failure=failure.RESET)
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "frozen")
+    assert "connection_reset" in finding.why
+
+
+def test_a_late_first_byte_is_a_delay():
+    targets = rounds(fetch, ttfb_s=2.6)
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "delayed")
+
+
+@pytest.mark.parametrize(
+    ("reason", "mechanism"),
+    [
+        (failure.DNS_NXDOMAIN, "dns"),
+        (failure.RESET, "reset"),
+        (failure.TIMEOUT, "dropped"),
+        (failure.TLS_CERTIFICATE, "tls"),
+        (failure.HTTP_REDIRECT_HOST, "blockpage"),
+    ],
+)
+def test_three_failures_of_three_are_a_block(reason, mechanism):
+    targets = [failed_fetch(reason, number) for number in range(3)]
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism) == ("blocked", mechanism)
+    assert "3 of 3" in finding.why
+    assert reason in finding.why
+
+
+def test_two_failures_are_not_yet_a_block():
+    targets = [failed_fetch(failure.RESET, number) for number in range(2)]
+    assert judge(session(targets)).verdict == "inconclusive"
+    assert not advise(session(targets)).stop
+
+
+@pytest.mark.parametrize(
+    "reason", [*sorted(failure.LOCAL), failure.HOST_UNREACHABLE, failure.HTTP_STATUS]
+)
+def test_no_route_and_a_moved_page_are_never_a_block(reason):
+    targets = [failed_fetch(reason, number) for number in range(6)]
+    finding = judge(session(targets))
+    assert finding.verdict == "inconclusive"
+    assert "6 of 6" in finding.why
+
+
+def test_a_failing_control_leaves_it_open():
+    targets = [failed_fetch(failure.TIMEOUT, number) for number in range(4)]
+    controls = [msgspec.structs.replace(t, arm="control", id=f"c{t.round}") for t in targets]
+    finding = judge([*targets, *controls])
+    assert finding.verdict == "inconclusive"
+    assert "the control failed too" in finding.why
+
+
+def test_a_line_that_is_slow_for_both_is_a_slow_line():
+    targets = rounds(fetch, bps=300e3)
+    assert judge(session(targets, control_bps=(310e3,))).verdict == "slow_line"
+
+
+def test_a_plan_limit_is_normal_because_it_holds_for_both():
+    targets = rounds(fetch, bps=2e6)
+    assert judge(session(targets, control_bps=(2.1e6, 2e6, 1.9e6))).verdict == "normal"
+
+
+def test_a_swinging_control_is_no_measure():
+    targets = rounds(fetch, count=6, bps=400e3)
+    finding = judge(session(targets, control_bps=(0.4e6, 38e6, 38e6, 30e6, 0.5e6, 36e6)))
+    assert finding.verdict == "inconclusive"
+    assert "control swung too much" in finding.why
+
+
+def test_a_busy_machine_is_not_held_against_a_service():
+    busy = Host(loop_lag_s=0.4, cpu_busy_ratio=1.0)
+    targets = rounds(fetch, count=4, bps=10e6, host=busy)
+    finding = judge(session(targets))
+    assert finding.verdict == "inconclusive"
+    assert "too busy" in finding.why
+
+
+def test_a_busy_machine_does_not_excuse_a_transfer_no_machine_could_slow():
+    busy = Host(loop_lag_s=0.2, cpu_busy_ratio=1.0)
+    assert judge(session(rounds(policed, host=busy))).mechanism == "policed"
+
+
+def test_too_few_bytes_show_nothing():
+    targets = rounds(fetch, count=4, size=40_000, bps=130e3)
+    finding = judge(session(targets, size=40_000))
+    assert finding.verdict == "inconclusive"
+    assert "64 kB" in finding.why
+
+
+def test_a_far_server_is_not_called_throttled_against_a_near_control():
+    far = {"idle_rtt_s": 0.25, "connect_s": 0.25, "duration_s": 2.2}
+    targets = rounds(fetch, count=12, bps=1.9e6, control_kind="C", fetch_fields=far)
+    finding = judge(session(targets, control_kind="C"))
+    assert finding.verdict == "inconclusive"
+    assert "distance" in finding.why
+
+
+def test_gross_throttling_is_decided_in_three_pairs_even_against_another_server():
+    targets = rounds(policed, control_kind="C")
+    finding = judge(session(targets, control_kind="C"))
+    assert (finding.verdict, finding.pairs, finding.grade) == ("throttled", 3, "C")
+
+
+def test_without_a_control_there_is_no_verdict():
+    targets = rounds(policed, control_kind="D")
+    finding = judge(session(targets, control_kind="D"))
+    assert (finding.verdict, finding.grade) == ("inconclusive", "D")
+
+
+def test_the_usual_ratio_of_a_probe_is_taken_off():
+    targets = rounds(fetch, count=6, bps=16e6)
+    assert judge(session(targets)).verdict == "throttled"
+    assert judge(session(targets), offset=math.log(16 / 40)).verdict == "normal"
+
+
+def test_the_order_of_trials_does_not_matter():
+    trials = session(rounds(policed))
+    shuffled = trials[:]
+    Random(1).shuffle(shuffled)
+    assert judge(shuffled) == judge(trials)
+
+
+def test_a_session_is_live_until_it_is_decided():
+    trials = session(rounds(policed))
+    assert not advise([]).stop
+    assert not advise([t for t in trials if t.round < 2]).stop
+    assert advise(trials).stop
+
+
+def test_trials_of_two_services_are_refused():
+    mixed = [fetch(), fetch("control", service="youtube")]
+    with pytest.raises(ValueError, match="one service and one kind"):
+        judge(mixed)
+    with pytest.raises(ValueError, match="no trials"):
+        judge([])
+
+
+def test_a_finding_has_exactly_the_agreed_fields():
+    finding = judge(session(rounds(policed)))
+    assert list(msgspec.json.decode(to_json(finding))) == [
+        "service", "kind", "country", "asn", "network", "window", "sessions", "pairs", "grade",
+        "verdict", "mechanism", "rate_bps", "slowdown", "since", "until", "log_odds", "why",
+    ]  # fmt: skip
+    assert from_json(to_json(finding)) == finding
