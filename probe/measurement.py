@@ -319,14 +319,14 @@ def decode(line: bytes | str) -> Measurement:
     """
     try:
         raw = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SchemaError(
             f"found a line that is not JSON ({error}), expected one record"
         ) from error
     if not isinstance(raw, dict):
         raise SchemaError(f"found {type(raw).__name__}, expected a JSON object: one record")
     version = raw.get("schema_version")
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise SchemaError(f"found schema_version {version!r}, expected a whole number")
     if version > SCHEMA_VERSION:
         raise SchemaError(
