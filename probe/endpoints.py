@@ -1,4 +1,4 @@
-"""How endpoints are written: URLs, ``ip:port`` addresses, ``stun://host:port`` relays. Pure.
+"""How endpoints are written: URLs, ``host:port`` addresses, ``stun://host:port`` relays. Pure.
 
 Each parser raises :class:`EndpointError`, whose text says what was expected, and returns the parts.
 """
@@ -57,20 +57,21 @@ def parse_url(text: str) -> HostPort:
 
 
 def parse_address(text: str) -> HostPort:
-    """Take an ``ip:port`` apart; IPv6 is written ``[ip]:port``.
+    """Take a ``host:port`` apart; IPv6 is written ``[ip]:port``.
 
     Args:
-        text: for example ``149.154.167.51:443``.
+        text: for example ``149.154.167.51:443`` or ``e1.whatsapp.net:5222``.
 
     Returns:
-        The address and the port.
+        The host and the port.
 
     Raises:
-        EndpointError: the host is a name, or the port is missing or out of range.
+        EndpointError: the host is neither an address nor a name, or the port is missing or out of
+            range.
     """
-    expected = 'an IP address and port, like "192.0.2.1:443" or "[2001:db8::1]:443"'
+    expected = 'a host and port, like "192.0.2.1:443", "[2001:db8::1]:443" or "t.example:443"'
     host, port = _split(text, expected)
-    if not _is_address(host):
+    if not is_host(host):
         raise EndpointError(expected)
     return HostPort(host, port)
 
@@ -79,7 +80,7 @@ def parse_relay(text: str) -> HostPort:
     """Take a ``stun://host:port`` apart (the form of OONI's stunreachability, ts-025).
 
     Args:
-        text: for example ``stun://stun.example.org:3478``.
+        text: for example ``stun://stun.example:3478``.
 
     Returns:
         The host and the port.
@@ -87,7 +88,7 @@ def parse_relay(text: str) -> HostPort:
     Raises:
         EndpointError: another scheme, or the host or the port is missing or malformed.
     """
-    expected = 'a relay, like "stun://stun.example.org:3478"'
+    expected = 'a relay, like "stun://stun.example:3478"'
     if not text.startswith("stun://"):
         raise EndpointError(expected)
     host, port = _split(text.removeprefix("stun://"), expected)

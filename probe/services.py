@@ -46,7 +46,7 @@ class FetchTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReachTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """An ``ip:port`` to connect to by TCP."""
+    """A ``host:port`` to connect to by TCP; a host name only where the service moves about."""
 
     address: str
     source: str = ""

@@ -69,7 +69,10 @@ def test_addresses_survive_being_written_and_read(address, port):
         "[1.2.3.4]:80",
         "2001:db8::1:80",
         "[fe80::1%eth0]:80",
-        "t.co:443",
+        "t..co:443",
+        "https://t.co:443",
+        "a b:443",
+        "[t.co]:443",
     ],
 )
 def test_what_is_not_an_address_and_port_is_refused(text):
