@@ -37,7 +37,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     service: str
-    kind: Kind
+    kind: str
     figures: str
     word: str
     detail: str

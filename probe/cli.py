@@ -7,6 +7,7 @@ analysis is handed to the run from here; nothing else of the probe knows it.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -79,13 +80,13 @@ class Judging:
 
     def conclude(self, sessions: Sequence[Sequence[Measurement]]) -> Conclusion:
         """Judge the sessions of one service and kind together, and word it."""
-        from analysis.detect import combine  # noqa: PLC0415 - as above
-
         from analysis.finding import to_json  # noqa: PLC0415 - as above
+        from analysis.merge import merge_cell  # noqa: PLC0415 - as above
+        from analysis.verdict import judge  # noqa: PLC0415 - as above
         from analysis.wording import describe  # noqa: PLC0415 - as above
         from probe.bench import Conclusion  # noqa: PLC0415 - as above
 
-        finding = combine(sessions)
+        finding = merge_cell([judge(trials) for trials in sessions])
         words = describe(finding, [trial for trials in sessions for trial in trials])
         return Conclusion(
             service=finding.service,
@@ -103,8 +104,9 @@ class Judging:
     context_settings={"auto_envvar_prefix": "PROBE", "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, message=f"throttle-probe {__version__}, schema {SCHEMA_VERSION}")
+@click.option("--debug", is_flag=True, envvar="PROBE_DEBUG", help="Show a traceback for a fault.")
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, *, debug: bool) -> None:
     """Measure whether services are slowed and calls spoiled on this line.
 
     Results go to standard output, messages to standard error. Exit status: 0 done, 1 the work
@@ -112,10 +114,12 @@ def cli(context: click.Context) -> None:
     5 a finding (with --exit-on-finding), 130 interrupted.
     """
     context.obj = Judging()
+    if debug:
+        os.environ["PROBE_DEBUG"] = "1"
 
 
 def main() -> None:
-    """Run the command line: one sentence for what a person can mend, a traceback for a bug."""
+    """Run the command line: one sentence for what went wrong, a traceback only with --debug."""
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.exceptions.Abort:
@@ -126,6 +130,19 @@ def main() -> None:
     except CommandError as error:
         click.echo(f"probe: {error}", err=True)
         sys.exit(error.status)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left
+        sys.exit(Status.DONE)
+    except Exception as error:  # the last place where a fault can become a sentence
+        if os.environ.get("PROBE_DEBUG"):
+            raise
+        fault = f"{type(error).__name__}: {error}"
+        click.echo(
+            f"probe: found a fault in the program ({fault}), expected none; what was measured is "
+            "kept. Run it again with probe --debug and report what it prints",
+            err=True,
+        )
+        sys.exit(Status.FAILED)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from probe.asn_table import TableError
 from probe.bench import Bench, Judge
 from probe.exits import CommandError, Status
 from probe.ids import uuid7
@@ -25,6 +26,7 @@ from probe.run import carry_out_plan, check_line
 from probe.store import RunFile, StoreError, recover
 from probe.targets import Targets
 from probe.ui import Emitter, Ended
+from probe.vantage import SettingError
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +53,16 @@ def execute(options: Options, judge: Judge, emitter: Emitter) -> Ended:
         How it ended; an interrupt is an ending like others, with everything finished kept.
 
     Raises:
-        CommandError: the data folder cannot be used.
+        CommandError: the data folder, a setting or the table of networks cannot be used.
     """
     try:
         for path in recover(options.data):
             emitter.say(f"Recovered {path.name} of a probe that was killed.")
         return asyncio.run(_run(options, judge, emitter))
-    except StoreError as error:
+    except (StoreError, TableError) as error:
         raise CommandError(str(error)) from error
+    except SettingError as error:
+        raise CommandError(str(error), Status.USAGE) from error
 
 
 async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:

@@ -22,6 +22,7 @@ from probe.plan import Plan, make_plan
 from probe.resources import configs
 from probe.targets import FarEnd, Targets, TargetsError, load
 from probe.ui import Emitter, Human, Json, cost
+from probe.whereabouts import find_vantage
 
 KINDS: Final = ("fetch", "call", "reach")
 #: UDP ports a far end reflects calls on when only its URL is given.
@@ -128,7 +129,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
         budget_bytes=given["budget"],
         network=network,
         seed=seed,
-        whereabouts=Whereabouts(network),
+        whereabouts=lambda chosen: find_vantage(chosen, network),
     )
     return options, emitter
 

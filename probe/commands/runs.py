@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -41,7 +42,7 @@ def list_runs(data: Path) -> None:
 @_run_argument
 @data_option
 @click.pass_obj
-def show(judge: Judge, run: str, data: Path) -> None:
+def show(judge: Judge, /, run: str, data: Path) -> None:
     """Show what a past run found: judged anew from its records."""
     contents = _read(data, run)
     emitter = Human()
@@ -56,7 +57,7 @@ def show(judge: Judge, run: str, data: Path) -> None:
 @data_option
 def export(run: str, data: Path) -> None:
     """Write a past run's records to standard output, one JSON object per line."""
-    click.get_binary_stream("stdout").write(_find(data, run).read_bytes())
+    sys.stdout.buffer.write(_find(data, run).read_bytes())
 
 
 @click.command("rm")
