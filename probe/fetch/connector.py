@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiohttp import BaseConnector, ServerDisconnectedError, StreamReader
 from aiohttp.client_proto import ResponseHandler
 
-from probe import failure
 from probe.fetch.errors import FetchError
 from probe.fetch.progress import Progress
 from probe.fetch.secure import open_transport
@@ -22,10 +21,6 @@ from probe.network import Network
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.tracing import Trace
-
-#: What an answer may hold beside its body: above any honest header block plus what may wait in
-#: buffers, so that endless headers, interim answers or chunk extensions end soon.
-MAX_OVERHEAD_BYTES: Final = 1 << 20
 
 
 class TimedHandler(ResponseHandler):
@@ -39,16 +34,16 @@ class TimedHandler(ResponseHandler):
         super().__init__(loop)
         self.lost: BaseException | None = None
         self._progress = progress
-        self._received = 0
         self._gone = False
         self._content: StreamReader | None = None
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on as long as they mostly are the body's."""
         self._progress.answered()
-        self._received += len(data)
-        if self._received - 2 * self._progress.body.count > MAX_OVERHEAD_BYTES:
-            self.lost = FetchError(failure.HTTP_FAILED)
+        try:
+            self._progress.received(len(data))
+        except FetchError as error:
+            self.lost = error
             assert self.transport is not None
             self.transport.abort()
             return

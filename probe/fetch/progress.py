@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
+from probe import failure
 from probe.fetch.body import Body
+from probe.fetch.errors import FetchError
 from probe.fetch.order import FetchOrder, origin
 from probe.fetch.redirect import recorded
 from probe.fetch.timeline import TimelineBuilder
 from probe.measurement import Connect, DnsAnswer, Fetch, RttSample, TcpInfo, Timeline
+
+#: What an answer may hold beside its body: above any honest header block plus what may wait in
+#: buffers, so that endless headers, interim answers, chunk extensions or frames end soon.
+MAX_OVERHEAD_BYTES: Final = 1 << 20
 
 
 class Progress:
@@ -53,6 +59,7 @@ class Progress:
         self.loaded_rtt: list[RttSample] = []
         self.tls_version: str | None = None
         self.tls_cipher: str | None = None
+        self._received = 0
         self._clock = clock
         self._begun = clock()
 
@@ -69,6 +76,19 @@ class Progress:
     def payload_bytes(self) -> int:
         """Body bytes that went the measured way."""
         return self.sent_bytes if self.order.method == "POST" else self.body.count
+
+    def received(self, count: int) -> None:
+        """Note bytes that came above TLS, whatever they are.
+
+        Args:
+            count: how many.
+
+        Raises:
+            FetchError: most of what has come is no body.
+        """
+        self._received += count
+        if self._received - 2 * self.body.count > MAX_OVERHEAD_BYTES:
+            raise FetchError(failure.HTTP_FAILED)
 
     def sent(self) -> None:
         """Note that the request has been handed to the kernel."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 from collections.abc import Callable
 
 import msgspec
 
 from probe import failure
-from probe.fetch import http1
+from probe.fetch import http1, http2
 from probe.fetch.dial import dial
 from probe.fetch.errors import EXPECTED, FetchError, describe
 from probe.fetch.order import FetchOrder, FetchOutcome
@@ -119,8 +118,5 @@ async def _transfer(
             assert progress.port is not None
             server = (progress.address, progress.port)
             await stack.enter_async_context(beside(sample_loaded_rtt(server, progress)))
-            await _exchange(sock, network, progress)
-
-
-async def _exchange(sock: socket.socket, network: Network, progress: Progress) -> None:
-    await http1.exchange(sock, network, progress)
+            exchange = http2.exchange if progress.order.http == "h2" else http1.exchange
+            await exchange(sock, network, progress)

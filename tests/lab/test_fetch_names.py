@@ -77,7 +77,9 @@ def inside(kind, target):
     outcome = asyncio.run(fetch(FetchOrder(url=target, limit_s=20), Network()))
     answers = [address for answer in outcome.fetch.dns for address in answer.addresses]
     connects = len(outcome.fetch.connects)
-    sys.stdout.write(json.dumps({"failure": outcome.failure, "addresses": answers, "connects": connects}))
+    sys.stdout.write(
+        json.dumps({"failure": outcome.failure, "addresses": answers, "connects": connects})
+    )
 
 
 def run_inside(tmp_path, kind, target):
