@@ -43,7 +43,7 @@ def test_a_run_without_a_network_exits_3_and_keeps_the_record_in_the_volume(volu
     ran = engine.run_image(*command, volume=volume)
 
     assert ran.returncode == 3, ran.stdout + ran.stderr
-    assert len(ran.stderr.strip().splitlines()) == 1, ran.stderr
+    assert "The line is down: " in ran.stderr
     where = ("podman", "volume", "inspect", "--format", "{{.Mountpoint}}", volume)
     mount = Path(engine.run(*where, check=True).stdout.strip())
     (run_file,) = mount.glob("new/*.jsonl")

@@ -199,13 +199,13 @@ def cut(folder: Path) -> Iterator[real_world.Street]:
         yield street
 
 
-def test_a_line_that_is_cut_is_said_in_one_line_kept_as_a_record_and_exits_3(cut, folder):
+def test_a_line_that_is_cut_is_said_kept_as_a_record_and_exits_3(cut, folder):
     data = folder / "cut-data"
     ran = measure(cut, data)
 
     assert ran.returncode == 3, ran.stdout + ran.stderr
     assert ran.stdout == ""
-    assert len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert ran.stderr.startswith("The line is down: "), ran.stderr
     (run_file,) = data.glob("new/*.jsonl")
     assert '"service":"line"' in run_file.read_text()
 
