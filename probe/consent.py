@@ -39,7 +39,7 @@ Before the first run, five things to know.
 5. The law. Measuring censorship, or contacting blocked services, may bring trouble where you live.
    The risk is yours; if unsure, do not run it, or ask a lawyer first.
 
-To stop, press Ctrl-C at any time. To take consent back, see probe consent.
+To stop, press Ctrl-C at any time. To take consent back: probe consent --withdraw
 """
 QUESTION: Final = "Do you agree?"
 
