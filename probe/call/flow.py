@@ -120,14 +120,15 @@ class Flow:
         if self.setup != "ok":
             return
         await asyncio.sleep(self._ledger.wait_ns() / _NS)
-        if self.ended == "unreachable":
-            self.failure = self._last_error
+        media_error = self._last_error
         if not self._relay:
             await self._ask_what_arrived()
         elif self._ledger.first_heard_ns is None:
             self._not_set_up()
         else:
             self.setup_s = self._ledger.first_heard_ns / _NS
+        if self.ended == "unreachable":
+            self.failure = media_error
 
     def close(self) -> None:
         """Close the socket; safe to call twice."""

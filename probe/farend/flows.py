@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter
+from typing import Final
 
 from probe.call.shapes import SHAPES, Address, Lane
 from probe.call.wire import Arrivals, Opening
+
+_NS: Final = 1_000_000_000
+#: A report may have to be asked for again, from a fresh socket.
+_REPORTED_NS: Final = 10 * _NS
 
 
 class Flow:
@@ -23,6 +28,7 @@ class Flow:
         credit_bytes: bytes received beyond those sent.
         opened_ns: the zero of its time stamps.
         heard_ns: when something last came.
+        reported: the call is over, so it need not be kept for long.
     """
 
     def __init__(self, opening: Opening, client: str, address: Address, now_ns: int) -> None:
@@ -36,6 +42,7 @@ class Flow:
         self.credit_bytes = 0
         self.opened_ns = now_ns
         self.heard_ns = now_ns
+        self.reported = False
         self._count = 0
         self._highest = 0
         self._bitmap = 0
@@ -123,7 +130,7 @@ class FlowTable:
             return there if same else None
         if self._full(client) and now_ns >= self._next_sweep_ns:
             # At most one sweep a second: a flood of openings must not become a flood of sweeps.
-            self._next_sweep_ns = now_ns + 1_000_000_000
+            self._next_sweep_ns = now_ns + _NS
             self._sweep(now_ns)
         if self._full(client):
             return None
@@ -136,10 +143,12 @@ class FlowTable:
         return len(self._by_number) >= self._capacity or self._clients[client] >= self._per_client
 
     def _sweep(self, now_ns: int) -> None:
-        """Forget the flows that have gone quiet."""
-        quiet = [n for n, f in self._by_number.items() if now_ns - f.heard_ns > self._idle_ns]
-        for number in quiet:
-            flow = self._by_number.pop(number)
+        """Forget the flows that are over or have gone quiet."""
+        for number, flow in list(self._by_number.items()):
+            patience_ns = _REPORTED_NS if flow.reported else self._idle_ns
+            if now_ns - flow.heard_ns <= patience_ns:
+                continue
+            del self._by_number[number]
             if self._by_address.get(flow.address) is flow:
                 del self._by_address[flow.address]
             self._clients[flow.client] -= 1

@@ -193,6 +193,7 @@ class Reflector:
             client_of(address), now_ns
         ):
             return None
+        flow.reported, flow.heard_ns = True, now_ns
         body = wire.pack_report(flow.arrivals(base))
         iv = self._random(IV_BYTES)
         return wire.message(wire.REPORT | DOWN, body, key=flow.key, iv=iv)

@@ -98,7 +98,11 @@ async def _serve_web(config: FarEndConfig, stack: AsyncExitStack) -> int:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(config.certificate, config.key)
     runner = web.AppRunner(
-        make_app(config.web), access_log=None, logger=quiet_logger(), keepalive_timeout=15.0
+        make_app(config.web),
+        access_log=None,
+        logger=quiet_logger(),
+        keepalive_timeout=15.0,
+        lingering_time=0.5,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

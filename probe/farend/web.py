@@ -68,6 +68,7 @@ class _Guard:
         Raises:
             web.HTTPTooManyRequests: this client has its share.
             web.HTTPServiceUnavailable: everybody together has.
+            web.HTTPRequestTimeout: it took too long.
         """
         client = client_of((request.remote or "::", 0))
         if self._busy.total() >= self._limits.total_requests:
@@ -82,6 +83,9 @@ class _Guard:
         try:
             async with asyncio.timeout(self._limits.request_s):
                 yield
+        except TimeoutError as error:
+            text = f"{self._limits.request_s:g} s is the longest a request may take\n"
+            raise web.HTTPRequestTimeout(text=text) from error
         finally:
             self._busy[client] -= 1
             self._busy = +self._busy
