@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import socket
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import aiohttp
@@ -12,6 +13,7 @@ from yarl import URL
 from probe.fetch.connector import OneConnection
 from probe.fetch.errors import EXPECTED
 from probe.fetch.progress import Progress
+from probe.fetch.secure import cut_off
 from probe.network import Network
 
 #: A browser's, as OONI Probe does: plain HTTP must not tell the path who is measuring.
@@ -20,6 +22,8 @@ USER_AGENT: Final = (
     "Chrome/131.0.0.0 Safari/537.36"
 )
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+#: One TLS record.
+UPLOAD_PIECE_BYTES: Final = 16_384
 #: ``identity``: a compressed body would tell neither size nor rate.
 HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -47,12 +51,7 @@ async def exchange(sock: socket.socket, network: Network, progress: Progress) ->
         raise error from (lost if isinstance(lost, EXPECTED) else error.__cause__)
     finally:
         await connector.close()
-        if connector.transport is None:
-            sock.close()
-        else:
-            # No closing handshake: an answer that was cut must not trickle on in the background.
-            connector.transport.abort()
-            await asyncio.sleep(0)
+        await cut_off(connector.transport, sock)
 
 
 async def _request(connector: OneConnection, progress: Progress) -> None:
@@ -67,7 +66,9 @@ async def _request(connector: OneConnection, progress: Progress) -> None:
         trace_configs=[_tracing(progress)],
     ) as session:
         url = URL(progress.order.url, encoded=True)
-        async with session.request(progress.order.method, url, allow_redirects=False) as answer:
+        async with session.request(
+            progress.order.method, url, allow_redirects=False, **_upload(progress)
+        ) as answer:
             progress.status = answer.status
             progress.expected_bytes = answer.content_length
             if answer.status in REDIRECTS:
@@ -88,6 +89,23 @@ async def _take_in(answer: aiohttp.ClientResponse, progress: Progress) -> None:
                 progress.censored = "bytes"
             return
     progress.whole = True
+
+
+def _upload(progress: Progress) -> dict[str, Any]:
+    """Return what aiohttp needs to send a body: nothing unless the order is an upload."""
+    if progress.order.method != "POST":
+        return {}
+    size = progress.order.upload_bytes
+    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    return {"data": _random_bytes(size, progress), "headers": headers}
+
+
+async def _random_bytes(size: int, progress: Progress) -> AsyncIterator[bytes]:
+    """Yield bytes that no box on the way can compress or recognise."""
+    while progress.handed_bytes < size:
+        piece = os.urandom(min(UPLOAD_PIECE_BYTES, size - progress.handed_bytes))
+        progress.handed_bytes += len(piece)
+        yield piece
 
 
 def _tracing(progress: Progress) -> aiohttp.TraceConfig:

@@ -18,7 +18,7 @@ from probe import failure
 from probe.fetch.errors import FetchError
 from probe.fetch.http1 import HEADERS, REDIRECTS
 from probe.fetch.progress import Progress
-from probe.fetch.secure import open_transport
+from probe.fetch.secure import cut_off, open_transport
 from probe.network import Network
 
 #: Wide open, so that never our window but always the path sets the rate.
@@ -51,11 +51,7 @@ async def exchange(sock: socket.socket, network: Network, progress: Progress) ->
         stream.request()
         await stream.ended
     finally:
-        if transport is None:
-            sock.close()
-        else:
-            transport.abort()
-            await asyncio.sleep(0)
+        await cut_off(transport, sock)
 
 
 class _OneStream(asyncio.Protocol):

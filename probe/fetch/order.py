@@ -26,6 +26,7 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True):
         method: ``GET``, ``HEAD``, or ``POST`` for an upload.
         limit_s: when the whole trial ends at the latest, in seconds.
         limit_bytes: end once so many body bytes have come; ``None`` for no such limit.
+        upload_bytes: how many random bytes a ``POST`` sends.
         sni: the name in the ClientHello, and the one verified; the URL's host when ``None``.
         address: ``ADDRESS`` or ``ADDRESS:PORT`` to connect to, without a look-up.
         redirects: how many redirects to follow; the record is then that of the last answer.
@@ -37,6 +38,7 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True):
     method: Literal["GET", "POST", "HEAD"] = "GET"
     limit_s: float = 30.0
     limit_bytes: int | None = None
+    upload_bytes: int = 524_288
     sni: str | None = None
     address: str | None = None
     redirects: int = 0
@@ -51,6 +53,8 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True):
             raise OrderError(f"fetch: found the URL {self.url!r}: {error}") from error
         if not usable:
             raise OrderError(f"fetch: found the URL {self.url!r}, expected http(s)://HOST[:PORT]/…")
+        if self.http != "http/1.1" and self.method == "POST":
+            raise OrderError(f"fetch: found a POST over {self.http}, expected http/1.1 for uploads")
         if self.http != "http/1.1" and parts.scheme != "https":
             raise OrderError(f"fetch: found {self.http} over {self.url!r}, expected an https URL")
 

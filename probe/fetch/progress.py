@@ -22,7 +22,8 @@ MAX_OVERHEAD_BYTES: Final = 1 << 20
 class Progress:
     """The facts of one trial so far; attributes are those of :class:`~probe.measurement.Fetch`.
 
-    ``whole`` says that the answer came to its end, ``sent_bytes`` how much of an upload has gone,
+    ``whole`` says that the answer came to its end, ``handed_bytes`` how much of an
+    upload the transport has been given, ``sent_bytes`` how much the peer has acknowledged,
     ``location`` where a redirect points, as the server sent it.
 
     Args:
@@ -49,6 +50,7 @@ class Progress:
         self.status: int | None = None
         self.location: str | None = None
         self.expected_bytes: int | None = None
+        self.handed_bytes = 0
         self.sent_bytes = 0
         self.whole = False
         self.censored: Literal["time", "bytes", "judge"] | None = None

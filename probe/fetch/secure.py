@@ -76,6 +76,25 @@ async def open_transport(
     return transport, made
 
 
+async def cut_off(transport: asyncio.Transport | None, sock: socket.socket) -> None:
+    """Close a connection at once, in whatever state it is.
+
+    No closing handshake: an answer that was cut must not trickle on in the background.
+
+    Args:
+        transport: what :func:`open_transport` gave; ``None`` if it did not get that far.
+        sock: the socket it was given.
+    """
+    if transport is None:
+        sock.close()
+        return
+    own = transport.get_extra_info("socket")
+    # A transport that has closed its socket already cannot bear to be told again.
+    if own is not None and own.fileno() >= 0:
+        transport.abort()
+        await asyncio.sleep(0)
+
+
 def _note_read(sock: socket.socket, progress: Progress) -> None:
     count = tcp_info.bytes_received(sock) if sock.fileno() >= 0 else None
     if count is not None and progress.tls_s is None:

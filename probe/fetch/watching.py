@@ -58,8 +58,9 @@ class Sampler:
         self._stop = stop
         self._rng = rng
         self._count = tcp_info.bytes_acked if _is_upload(progress) else tcp_info.bytes_received
-        kernel = self._count(sock) is not None
-        progress.timeline = TimelineBuilder("tcp_info" if kernel else "body")
+        before = self._count(sock)
+        self._before_request = before or 0
+        progress.timeline = TimelineBuilder("body" if before is None else "tcp_info")
         self._next_sample_s = 0.0
 
     async def run(self) -> None:
@@ -83,6 +84,8 @@ class Sampler:
         """
         count = self._count(self._sock)
         t_s = self._progress.now()
+        if _is_upload(self._progress):
+            self._note_sent(count)
         if count is None:
             count = self._progress.payload_bytes
         assert self._progress.timeline is not None
@@ -101,6 +104,16 @@ class Sampler:
         """Take the last poll and the last sample."""
         t_s, _ = self.poll()
         self._keep(tcp_info.parse(tcp_info.read(self._sock), t_s))
+
+    def _note_sent(self, acked: int | None) -> None:
+        """Tell how much of an upload has arrived; what waits in our own buffers has not."""
+        progress = self._progress
+        if acked is None:
+            progress.sent_bytes = progress.handed_bytes
+        elif progress.request_t_s is None:
+            self._before_request = acked
+        else:
+            progress.sent_bytes = min(progress.handed_bytes, acked - self._before_request)
 
     def _keep(self, sample: TcpInfo | None) -> None:
         if sample is not None:
