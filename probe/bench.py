@@ -22,6 +22,12 @@ class Judge(Protocol):
     def enough(self, trials: Sequence[Measurement]) -> bool:
         """Say whether another pair can no longer change the answer."""
 
+    def want(self, trials: Sequence[Measurement]) -> str | None:
+        """Name the trial that would settle how a service is slowed: ``longer``, ``parallel``."""
+
+    def suspects(self, trials: Sequence[Measurement]) -> bool:
+        """Say whether a session found something that another control should confirm."""
+
     def settled(self, size_bytes: int, t_s: float, control_bps: float, total_bytes: int) -> bool:
         """Say whether a running target fetch can no longer change its pair's evidence."""
 

@@ -72,6 +72,19 @@ class Judging:
 
         return advise(trials).stop
 
+    def want(self, trials: Sequence[Measurement]) -> str | None:
+        """Name the trial that would settle how a service is slowed."""
+        from analysis.verdict import advise  # noqa: PLC0415 - as above
+
+        return advise(trials).want
+
+    def suspects(self, trials: Sequence[Measurement]) -> bool:
+        """Say whether a session found something that another control should confirm."""
+        from analysis.verdict import judge  # noqa: PLC0415 - as above
+        from analysis.wording import FOUND  # noqa: PLC0415 - as above
+
+        return judge(trials).verdict in FOUND
+
     def settled(self, size_bytes: int, t_s: float, control_bps: float, total_bytes: int) -> bool:
         """Say whether a running target fetch can no longer change its pair's evidence."""
         from analysis.sequential import settled  # noqa: PLC0415 - as above

@@ -105,7 +105,7 @@ async def _measure(
         emitter.say(line.sentence())
         return Status.LINE_DOWN
     emitter.begin(vantage, options.plan)
-    return await carry_out_plan(options.plan, bench, table.ended)
+    return await carry_out_plan(options.plan, options.targets, bench, table.ended)
 
 
 def _cancel_on_signals() -> None:
@@ -127,12 +127,12 @@ class _Table:
         self._sessions: dict[tuple[str, Kind], list[list[Measurement]]] = {}
         self.found = 0
 
-    def ended(self, session: Session, trials: list[Measurement]) -> None:
-        """Take in one session."""
+    def ended(self, session: Session, found: list[list[Measurement]]) -> None:
+        """Take in one session and what followed it."""
         of = (session.service, session.kind)
         self._open[of] -= 1
-        if trials:
-            self._sessions.setdefault(of, []).append(trials)
+        if found:
+            self._sessions.setdefault(of, []).extend(found)
         if self._open[of]:
             return
         if of in self._sessions:

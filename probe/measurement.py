@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 
 Kind = Literal["fetch", "call", "reach", "path"]
 Arm = Literal["target", "control"]
-#: What the target was compared with; fixes the grade of the evidence (DESIGN, "control").
+#: What the target was compared with; fixes the grade of the evidence.
 ControlKind = Literal["A", "B", "C", "D"]
 #: Fate of one call packet. ``lost`` is a loss whose direction is not known.
 Fate = Literal["ok", "lost_up", "lost_down", "lost", "late", "duplicate"]

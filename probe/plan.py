@@ -34,10 +34,15 @@ PAUSE_S: Final = 1.5
 
 
 class FetchArm(msgspec.Struct, frozen=True):
-    """One side of a fetch pair."""
+    """One side of a fetch pair.
+
+    ``sni`` is another name to put in the handshake; the certificate cannot fit it then, so it is
+    not checked and the record says so.
+    """
 
     url: str
     http: HttpVersion
+    sni: str | None = None
 
 
 class FetchSession(msgspec.Struct, frozen=True):
@@ -135,6 +140,39 @@ def make_plan(
         bytes=sum(pair_bytes(s) * usual_pairs(s) for s in sessions),
         seconds=sum(_pair_seconds(s) * usual_pairs(s) for s in sessions),
     )
+
+
+def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...]:
+    """Plan what tells a name from a server, once a fetch session has found something.
+
+    Args:
+        session: the session that found it.
+        targets: names the far end and the trigger names.
+
+    Returns:
+        Grade A: the service's own address, asked under the service's name and under the neutral
+        host's. Grade B, where there is a far end: the far end, asked under a name known to
+        trigger and under the neutral host's.
+    """
+    if not isinstance(session, FetchSession) or session.control_kind != "C":
+        return ()
+    neutral = urlsplit(session.control.url).hostname
+    target = session.target
+    under_neutral = msgspec.structs.replace(target, sni=neutral)
+    planned = [msgspec.structs.replace(session, control_kind="A", control=under_neutral)]
+    triggers = targets.services[session.service].trigger_names
+    if targets.far_end and triggers:
+        url = f"{targets.far_end.url.rstrip('/')}/bytes/{session.limit_bytes}"
+        far = FetchArm(url, "http/1.1", sni=triggers[0])
+        planned.append(
+            msgspec.structs.replace(
+                session,
+                control_kind="B",
+                target=far,
+                control=msgspec.structs.replace(far, sni=neutral),
+            )
+        )
+    return tuple(planned)
 
 
 def pair_bytes(session: Session) -> int:

@@ -13,7 +13,7 @@ from probe.bench import Bench
 from probe.exits import Status
 from probe.fetch.reach import reach
 from probe.measurement import Measurement
-from probe.plan import Plan, Session, line_checks, origin
+from probe.plan import Plan, Session, confirmations, line_checks, origin
 from probe.recorder import Outcome, Trial
 from probe.session import carry_out
 from probe.targets import Targets
@@ -73,14 +73,20 @@ async def check_line(targets: Targets, bench: Bench) -> LineState:
 
 
 async def carry_out_plan(
-    plan: Plan, bench: Bench, ended: Callable[[Session, list[Measurement]], None]
+    plan: Plan,
+    targets: Targets,
+    bench: Bench,
+    ended: Callable[[Session, list[list[Measurement]]], None],
 ) -> Status:
     """Run every session; they share the line in the plan's order.
 
+    A session that found something is followed by others that tell a name from a server.
+
     Args:
         plan: the sessions.
+        targets: for the controls of what follows.
         bench: everything from outside.
-        ended: told of each session as it ends.
+        ended: told of each session as it ends, with its records and those of what followed it.
 
     Returns:
         ``DONE`` when each session measured something, ``PARTIAL`` when some did not, ``FAILED``
@@ -89,7 +95,10 @@ async def carry_out_plan(
 
     async def one(order: int, session: Session) -> bool:
         trials = await carry_out(session, order, bench)
-        ended(session, trials)
+        found = [trials] if trials else []
+        if trials and bench.judge.suspects(trials):
+            found += [await carry_out(s, order, bench) for s in confirmations(session, targets)]
+        ended(session, [trials for trials in found if trials])
         return bool(trials)
 
     tasks = [asyncio.create_task(one(i, session)) for i, session in enumerate(plan.sessions)]

@@ -5,10 +5,16 @@ The judge is injected. It sees records and says when to stop; nothing here concl
 
 from __future__ import annotations
 
+from typing import Final
+
 from probe.bench import Bench, Running
+from probe.fetch_pairs import longer_pair, parallel_fetches
 from probe.measurement import Measurement
 from probe.pairs import carry_out_pair
-from probe.plan import Session, max_pairs, pair_bytes
+from probe.plan import FetchSession, Session, max_pairs, pair_bytes
+
+#: Trials a judge may ask for when it knows that something is slow but not how.
+_FOLLOW_UPS: Final = {"longer": longer_pair, "parallel": parallel_fetches}
 
 
 async def carry_out(session: Session, order: int, bench: Bench) -> list[Measurement]:
@@ -32,4 +38,19 @@ async def carry_out(session: Session, order: int, bench: Bench) -> list[Measurem
             if bench.judge.enough(running.trials):
                 break
             await hold.between_pairs()
+        await _follow_up(running, bench)
         return running.trials
+
+
+async def _follow_up(running: Running, bench: Bench) -> None:
+    """Make the trials that would settle how a service is slowed, each kind once."""
+    plan = running.plan
+    if not isinstance(plan, FetchSession) or not running.trials:
+        return
+    number = 1 + max(trial.round for trial in running.trials)
+    for asked in range(len(_FOLLOW_UPS)):
+        want = bench.judge.want(running.trials)
+        if want not in _FOLLOW_UPS or not bench.limits.allows(pair_bytes(plan)):
+            return
+        make = _FOLLOW_UPS[want]
+        running.trials.extend(await make(running, plan, number + asked, bench))

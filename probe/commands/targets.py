@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from probe.commands.run import load_targets
-from probe.targets import Service
+from probe.exits import Status
+from probe.network import Network
+from probe.targets import Service, Targets
+from probe.targets_live import check_live
 
 _FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
 
@@ -20,7 +24,8 @@ def targets() -> None:
 
 @targets.command()
 @_FILE
-def check(file: Path | None) -> None:
+@click.option("--live", is_flag=True, help="Ask every endpoint; do this from a clean network.")
+def check(file: Path | None, *, live: bool) -> int:
     """Read a targets file and name every mistake in it."""
     found = load_targets(file)
     today = datetime.now(UTC).date()
@@ -29,6 +34,16 @@ def check(file: Path | None) -> None:
         f"{len(found.services)} services, {len(found.controls)} controls, reviewed "
         f"{found.reviewed}, {state} {found.expires}: no mistakes."
     )
+    return _ask_everyone(found) if live else Status.DONE
+
+
+def _ask_everyone(found: Targets) -> int:
+    answers = asyncio.run(check_live(found, Network.from_options()))
+    for answer in answers:
+        click.echo(f"{answer.problem or 'ok'}: {answer.owner} {answer.endpoint}")
+    bad = sum(answer.problem is not None for answer in answers)
+    click.echo(f"{len(answers) - bad} of {len(answers)} endpoints are as the file says.")
+    return Status.PARTIAL if bad else Status.DONE
 
 
 @targets.command("list")

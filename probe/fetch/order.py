@@ -30,6 +30,8 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True):
         sni: the name in the ClientHello, and the one verified; the URL's host when ``None``.
         address: ``ADDRESS`` or ``ADDRESS:PORT`` to connect to, without a look-up.
         redirects: how many redirects to follow; the record is then that of the last answer.
+        rtt_beside: time short connections to the same server while the transfer runs; off where
+            the transfer itself is one of several.
         check_certificate: off only where the arm's whole point is another name; recorded.
     """
 
@@ -43,6 +45,7 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None
     redirects: int = 0
     check_certificate: bool = True
+    rtt_beside: bool = True
 
     def __post_init__(self) -> None:
         """Refuse an order that no connection could carry out."""

@@ -117,6 +117,7 @@ async def _transfer(
             assert progress.address is not None
             assert progress.port is not None
             server = (progress.address, progress.port)
-            await stack.enter_async_context(beside(sample_loaded_rtt(server, progress)))
+            if progress.order.rtt_beside:
+                await stack.enter_async_context(beside(sample_loaded_rtt(server, progress)))
             exchange = http2.exchange if progress.order.http == "h2" else http1.exchange
             await exchange(sock, network, progress)

@@ -68,6 +68,12 @@ class TwoPairs:
     def enough(self, trials: Sequence[Measurement]) -> bool:
         return len(trials) >= 4
 
+    def want(self, _: object) -> None:
+        return None
+
+    def suspects(self, _: object) -> bool:
+        return False
+
     def settled(self, *_: object) -> bool:
         return False
 

@@ -1,0 +1,125 @@
+"""Call trials: two flows at once, so that whatever hits the line hits both."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from probe.bench import Bench, Progress, Running
+from probe.call import CallOrder, CallOutcome, call_pair
+from probe.limits import RELAY_FLOW_S, RELAY_PROFILE
+from probe.measurement import Arm, Host, Measurement
+from probe.plan import CallSession, RelaySession
+from probe.recorder import Outcome
+from probe.trial import trial
+
+#: A call packet: its usual payload, and its IPv4 and UDP headers.
+_CALL_PAYLOAD_BYTES: Final = 200
+_UDP_HEADER_BYTES: Final = 28
+
+
+async def far_end_pair(
+    running: Running, plan: CallSession, number: int, bench: Bench
+) -> list[Measurement]:
+    """Call the far end: the app's bytes beside random bytes.
+
+    Args:
+        running: the session under way.
+        plan: its plan.
+        number: which pair, from 0; the next port is used each time.
+        bench: everything from outside.
+
+    Returns:
+        The two records.
+    """
+    port = plan.ports[number % len(plan.ports)]
+    seed = bench.rng.getrandbits(32)  # one for both: the same sizes at the same times
+
+    def order(shape: str) -> CallOrder:
+        return CallOrder(
+            peer="far_end",
+            host=plan.host,
+            port=port,
+            profile=plan.profile,
+            shape=shape,
+            duration_s=plan.duration_s,
+            seed=seed,
+        )
+
+    return await _flows(running, (order(plan.shape), order("random")), number, bench)
+
+
+async def relay_pair(
+    running: Running, plan: RelaySession, number: int, bench: Bench
+) -> list[Measurement]:
+    """Send plain STUN at call cadence to a relay of the service and to a neutral one.
+
+    Args:
+        running: the session under way.
+        plan: its plan.
+        number: which pair of relays.
+        bench: everything from outside.
+
+    Returns:
+        The two records; none when one of them was asked within the hour.
+    """
+    relays = plan.pairs[number]
+    claims = [bench.limits.claim_relay(relay) for relay in relays]
+    if not all(claims):
+        return []
+
+    def order(relay: str) -> CallOrder:
+        host, _, port = relay.rpartition(":")
+        return CallOrder(
+            peer="relay",
+            host=host,
+            port=int(port),
+            profile=RELAY_PROFILE,
+            duration_s=RELAY_FLOW_S,
+            seed=bench.rng.getrandbits(32),
+        )
+
+    return await _flows(running, (order(relays[0]), order(relays[1])), number, bench)
+
+
+async def _flows(
+    running: Running, orders: tuple[CallOrder, CallOrder], number: int, bench: Bench
+) -> list[Measurement]:
+    """Run both flows at once; which one starts first alternates from pair to pair."""
+    await running.hold.trial()
+    bench.tell(Progress(running.plan.service, "call", "target", number))
+    started_s = bench.recorder.wall()
+    target, control = orders
+    if number % 2:
+        control_out, target_out = await call_pair(control, target, bench.network)
+    else:
+        target_out, control_out = await call_pair(target, control, bench.network)
+    flows: tuple[tuple[Arm, CallOrder, CallOutcome], ...] = (
+        ("target", target, target_out),
+        ("control", control, control_out),
+    )
+    bench.limits.spend(sum(_flow_bytes(outcome) for _, _, outcome in flows))
+    return [
+        bench.recorder.record(
+            trial(running, arm, number, f"{order.host}:{order.port}/udp"),
+            _call_outcome(outcome, started_s),
+        )
+        for arm, order, outcome in flows
+    ]
+
+
+def _flow_bytes(outcome: CallOutcome) -> int:
+    packets = outcome.call.sent + outcome.call.received
+    return packets * (_CALL_PAYLOAD_BYTES + _UDP_HEADER_BYTES)
+
+
+def _call_outcome(outcome: CallOutcome, started_s: float) -> Outcome:
+    return Outcome(
+        started_s=started_s,
+        failure=outcome.failure,
+        call=outcome.call,
+        host=Host(
+            loop_lag_s=outcome.loop_lag_s,
+            stamps=outcome.stamps,
+            clock_step_s=outcome.clock_step_s,
+        ),
+    )

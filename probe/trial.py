@@ -1,0 +1,74 @@
+"""What every kind of trial needs: its place in the run, the order of arms, whom it visits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probe.bench import Bench, Running
+from probe.measurement import Arm
+from probe.network import Address, Network
+from probe.recorder import Trial
+
+
+def trial(running: Running, arm: Arm, number: int, endpoint: str) -> Trial:
+    """Name a trial's place in the run.
+
+    Args:
+        running: the session under way.
+        arm: target or control.
+        number: the round.
+        endpoint: what is probed.
+
+    Returns:
+        The place, for the recorder.
+    """
+    return Trial(
+        session=running.id,
+        service=running.plan.service,
+        kind=running.plan.kind,
+        round=number,
+        arm=arm,
+        control_kind=running.plan.control_kind,
+        endpoint=endpoint,
+    )
+
+
+def shuffled_arms(bench: Bench) -> list[Arm]:
+    """Put the arms in random order, so that a drift of the line favours neither."""
+    arms: list[Arm] = ["target", "control"]
+    bench.rng.shuffle(arms)
+    return arms
+
+
+async def servers_of(network: Network, endpoint: str) -> list[Address]:
+    """Find every server behind an endpoint.
+
+    Args:
+        network: resolves the name.
+        endpoint: ``host:port``.
+
+    Returns:
+        (address, port) pairs; none when the name has no answer.
+    """
+    host, _, port = endpoint.rpartition(":")
+    found, _ = await network.resolve(host.strip("[]"), int(port))
+    return list(found)
+
+
+def addresses_of(servers: Sequence[Address], otherwise: str) -> list[str]:
+    """List whom a trial visits, so that visits to one address never overlap.
+
+    Args:
+        servers: what :func:`servers_of` found.
+        otherwise: what to call a server without an address.
+
+    Returns:
+        The addresses.
+    """
+    return [address for address, _ in servers] or [otherwise]
+
+
+def written(server: Address) -> str:
+    """Write ``address:port``, IPv6 in brackets."""
+    address, port = server
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
