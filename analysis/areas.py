@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from analysis import bins
 from analysis.baseline import CONTROL, Null, is_hit, nulls
 from analysis.rollup import NONE, Cell, Columns, Rolled, groups
-from analysis.shares import adjusted, excess, log_ratio, percent, wilson
+from analysis.shares import adjusted, below, excess, log_ratio, percent, wilson
 
 #: Share of false calls among all calls of a report.
 FALSE_SHARE: Final = 0.05
@@ -77,20 +77,21 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def why(self) -> str:
         """The sentence, with its counts."""
-        counts = (
-            f"{percent(self.vote_hits, self.votes)} of one test per line and day were slower than "
-            f"a quarter of their control, against {100 * self.null.share:.1f} % by chance"
-        )
         if self.answer == "too little":
             return (
                 f"{self.sessions} sessions from {self.probes} lines; "
-                f"{MIN_SESSIONS} from {MIN_PROBES} are the least that is judged"
+                f"{MIN_SESSIONS} from {MIN_PROBES} are the least that is judged."
             )
+        counts = (
+            f"Of one test per line and day, {percent(self.vote_hits, self.votes)} were slower than "
+            f"a quarter of a control in the same minutes; chance explains "
+            f"{100 * self.null.share:.1f} %"
+        )
         if self.answer == "slowed":
-            return f"{counts} (q = {self.q_value:.2g}, all networks of this report tested together)"
+            return f"{counts} (q {below(self.q_value)})."
         if self.answer == "clear":
-            return f"{counts}: fewer than {100 * CLEARED_SHARE:.0f} % of lines are slowed"
-        return f"{counts}: too few to tell"
+            return f"{counts}. That fewer than {100 * CLEARED_SHARE:.0f} % are slowed is certain."
+        return f"{counts}: too few tests to tell."
 
 
 def alternative(null_share: float) -> float:

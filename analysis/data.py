@@ -48,16 +48,16 @@ def open_data(paths: Sequence[str], judge: Judge) -> Data:
     """
     datasets, runs = _sort_out(paths)
     loaded = runfiles.load(runs)
-    judged = [_judged(session, judge) for session in loaded.sessions]
+    answers = [judged(session, judge) for session in loaded.sessions]
     rows = [
         session_row(session.trials, finding, "", probe_of(session.files[0]))
-        for session, finding in zip(loaded.sessions, judged, strict=True)
+        for session, finding in zip(loaded.sessions, answers, strict=True)
     ]
     found = Data(
         datasets=tuple(datasets),
         sessions=loaded.sessions,
         judged=(
-            *(finding for finding in judged if finding),
+            *(finding for finding in answers if finding),
             *(finding for folder in datasets for finding in _stored(folder)),
         ),
         rows=mark_votes(table(rows, SessionRow)),
@@ -78,8 +78,10 @@ def probe_of(run_file: Path) -> str:
     return pseudonym(str(run_file.resolve().parent.parent))
 
 
-def _judged(session: Session, judge: Judge) -> Finding | None:
-    return None if session.trials[0].service in NOT_JUDGED else judge(session.trials)
+def judged(session: Session, judge: Judge) -> Finding | None:
+    """Judge a session, unless it is one that says nothing of a service."""
+    first = session.trials[0]
+    return None if first.service in NOT_JUDGED or first.kind == "path" else judge(session.trials)
 
 
 def _stored(folder: Path) -> list[Finding]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Z95: Final = 1.959963984540054
+_TINY: Final = 1e-12
 
 
 def wilson(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
@@ -65,3 +66,8 @@ def percent(hits: int, n: int) -> str:
         return "none of none"
     low, high = wilson(hits, n)
     return f"{hits} of {n} ({100 * hits / n:.1f} %, {100 * low:.1f}-{100 * high:.1f})"
+
+
+def below(q_value: float) -> str:
+    """Write a q-value for people: ``= 0.03``, ``< 1e-12``."""
+    return "< 1e-12" if q_value < _TINY else f"= {q_value:.1g}"

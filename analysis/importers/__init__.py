@@ -49,6 +49,7 @@ class Format(msgspec.Struct, frozen=True):
 
 
 FORMATS: Final = {
+    "runs": Format("analysis.importers.runs", (".jsonl",), "run files of a probe"),
     "twitter2021": Format(
         "analysis.importers.twitter2021",
         (".csv", ".csv.gz"),
