@@ -19,6 +19,7 @@ _HOME_GATEWAY = "198.18.0.1"
 WORLD_ADDRESS = "198.18.0.6"
 _WORLD_GATEWAY = "198.18.0.5"
 TUN_UP, TUN_DOWN = "tun-up", "tun-down"
+_TUN_UP_ADDRESS, _TUN_DOWN_ADDRESS = "198.18.0.9", "198.18.0.13"
 #: Packets the kernel keeps for a middlebox that is late, per direction.
 TUN_QUEUE_PACKETS = 5000
 _TABLE_UP, _TABLE_DOWN = 100, 101
@@ -37,6 +38,8 @@ _ROUTER_SYSCTLS = {
     # Packets come back into the router on another device than the one they left by.
     "net.ipv4.conf.all.rp_filter": 0,
     "net.ipv4.conf.default.rp_filter": 0,
+    # Each hop answers by an address of its own, as routers do, and answers every time.
+    "net.ipv4.icmp_errors_use_inbound_ifaddr": 1,
     "net.ipv4.icmp_ratelimit": 0,
 }
 
@@ -70,6 +73,8 @@ def lead_through_middlebox(name: str) -> None:
     ip_batch(
         namespace(name, "isp"),
         (
+            f"addr add {_TUN_UP_ADDRESS}/32 dev {TUN_UP}",
+            f"addr add {_TUN_DOWN_ADDRESS}/32 dev {TUN_DOWN}",
             f"route add default dev {TUN_UP} table {_TABLE_UP}",
             f"route add default dev {TUN_DOWN} table {_TABLE_DOWN}",
         ),
