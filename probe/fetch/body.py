@@ -9,6 +9,9 @@ from typing import Final
 
 #: Characters of the body that a record keeps.
 HEAD_BYTES: Final = 512
+#: Bodies up to this size are hashed: several times what a trial needs. On a fast line the hash of
+#: more would cost as much as the transfer itself.
+HASHED_BYTES: Final = 4 << 20
 #: How far into the body addresses are looked for before its hash is given out.
 _SCAN_BYTES: Final = 65_536
 
@@ -40,7 +43,8 @@ class Body:
             piece: body bytes, in order.
         """
         self.count += len(piece)
-        self._hash.update(piece)
+        if self.count <= HASHED_BYTES:
+            self._hash.update(piece)
         if len(self._start) < _SCAN_BYTES:
             self._start += piece[: _SCAN_BYTES - len(self._start)]
 
@@ -50,13 +54,13 @@ class Body:
         return None if text is None else scrub(text)[:HEAD_BYTES]
 
     def sha256(self) -> str | None:
-        """Return the hash in hex; ``None`` for no body, or one that holds an address.
+        """Return the hash in hex; ``None`` for no body, a large one, or one with an address.
 
         A short page that tells visitors their address could be found again from its hash by
         trying all addresses, so such a page's hash is not given out.
         """
         text = _as_text(bytes(self._start))
-        if not self.count or (text is not None and scrub(text) != text):
+        if not 0 < self.count <= HASHED_BYTES or (text is not None and scrub(text) != text):
             return None
         return self._hash.hexdigest()
 
