@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET
 
-from analysis import conclude_fetch, conclude_reach
+from analysis import conclude_call, conclude_fetch, conclude_reach
 from analysis.conclusion import Conclusion, Want
 from analysis.finding import Finding, Window
 from analysis.pairs import Pair, pair_up
@@ -108,6 +108,8 @@ def _conclude(own: Sequence[Measurement], offset: float) -> Conclusion:
         single = pair_up([t for t in own if t not in several])
         return conclude_fetch.conclude(service, grade, single, offset=offset, parallel=several)
     pairs: tuple[Pair, ...] = pair_up(own)
+    if kind == "call":
+        return conclude_call.conclude(service, grade, pairs)
     if kind == "reach":
         return conclude_reach.conclude(service, grade, pairs)
     raise ValueError(f"found {kind} trials, expected fetch, call or reach: these have a verdict")
