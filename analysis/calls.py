@@ -29,6 +29,18 @@ CODEC: Final = "opus-60ms-24k-fec"
 _LOOK_AHEAD_S: Final = 0.0065
 
 
+#: Columns that a comparison needs; the user-space times stand in where the kernel gave none.
+_COLUMNS: Final = (
+    "user_send_ns",
+    "kernel_send_ns",
+    "far_receive_ns",
+    "far_send_ns",
+    "kernel_receive_ns",
+    "user_receive_ns",
+    "fate",
+)
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """A trace in arrays: one entry a packet, in the order sent; seconds, NaN where unknown.
 
@@ -97,7 +109,7 @@ def flow(call: Call) -> Flow:
     Raises:
         probe.trace.TraceError: the trace does not unpack.
     """
-    columns = unpack_trace(call.trace)
+    columns = unpack_trace(call.trace, _COLUMNS)
     packets = call.trace.packets
 
     def seconds(*names: str) -> Array:
@@ -110,7 +122,7 @@ def flow(call: Call) -> Flow:
                 out = np.where(np.isfinite(values), values, out)
         return out
 
-    sent = seconds("kernel_send_ns", "user_send_ns", "planned_ns")
+    sent = seconds("kernel_send_ns", "user_send_ns")
     received = seconds("kernel_receive_ns", "user_receive_ns")
     far_in, far_out = seconds("far_receive_ns"), seconds("far_send_ns")
     inside = np.nan_to_num(far_out - far_in)

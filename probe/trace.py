@@ -10,7 +10,8 @@ import base64
 import binascii
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from itertools import accumulate
 from typing import Final, get_args
 
 from probe.measurement import Fate, Trace
@@ -91,9 +92,12 @@ def unpack(column: str) -> list[int | None]:
         )
     if len(raw) % 8:
         raise TraceError(f"found {len(raw)} bytes in a column, expected a multiple of 8")
+    deltas = struct.unpack(f"<{len(raw) // 8}q", raw)
+    if _NONE not in deltas:
+        return list(accumulate(deltas))
     last = 0
     values: list[int | None] = []
-    for (delta,) in struct.iter_unpack("<q", raw):
+    for delta in deltas:
         if delta == _NONE:
             values.append(None)
             continue
@@ -125,19 +129,24 @@ def pack_trace(columns: Mapping[str, Sequence[int | None]]) -> Trace:
     return Trace(packets=lengths.pop(), columns=packed)
 
 
-def unpack_trace(trace: Trace) -> dict[str, list[int | None]]:
-    """Read a whole trace.
+def unpack_trace(trace: Trace, wanted: Container[str] | None = None) -> dict[str, list[int | None]]:
+    """Read a trace.
 
     Args:
         trace: from a record.
+        wanted: names of columns to read; all, also those this version does not know, if ``None``.
 
     Returns:
-        Its columns by name, each ``trace.packets`` long; columns this version does not know too.
+        Those it has, by name, each ``trace.packets`` long.
 
     Raises:
         TraceError: a column does not unpack or has another length.
     """
-    columns = {name: unpack(column) for name, column in trace.columns.items()}
+    columns = {
+        name: unpack(column)
+        for name, column in trace.columns.items()
+        if wanted is None or name in wanted
+    }
     for name, column in columns.items():
         if len(column) != trace.packets:
             raise TraceError(

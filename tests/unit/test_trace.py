@@ -68,3 +68,8 @@ def test_a_trace_with_unequal_columns_or_unknown_names_is_refused():
 def test_a_column_of_another_length_than_the_trace_is_refused():
     with pytest.raises(TraceError, match="expected 3"):
         unpack_trace(Trace(packets=3, columns={"fate": pack([0, 0])}))
+
+
+def test_only_the_columns_asked_for_are_read():
+    trace = pack_trace({"planned_ns": [0, 1], "fate": [0, 0]})
+    assert unpack_trace(trace, {"fate", "size_bytes"}) == {"fate": [0, 0]}
