@@ -104,7 +104,9 @@ def sessions_table(directories: Sequence[Path], rows: pa.Table | None = None) ->
             connection.read_parquet(files, hive_partitioning=True, hive_types_autocast=False)
         )
     if rows is not None and len(rows):
-        pieces.append(connection.create_table("rows", rows, temp=True))
+        # Ibis 12 writes a DROP that DuckDB 2.0 does not parse when it creates a table itself.
+        connection.con.register("rows", rows)
+        pieces.append(connection.table("rows"))
     if not pieces:
         raise DataError("found no session in the data, expected at least one: measure first")
     names = pieces[0].columns

@@ -37,6 +37,12 @@ _MECHANISMS: Final = {
     "cut_off": "cut off",
     "bursty": "bursts of loss",
 }
+#: What the test of each kind rules out when it clears a service.
+_CLEARED: Final = {
+    "fetch": "cleared at 2x slower",
+    "call": "cleared at 3 % more loss",
+    "reach": "cleared",
+}
 _MEGA: Final = 1e6
 
 
@@ -124,10 +130,12 @@ def _reach_figures(trials: Sequence[Measurement]) -> str:
 
 
 def _detail(finding: Finding) -> str:
-    if finding.verdict not in FOUND:
-        return finding.why
     evidence = f"{finding.pairs} pairs, grade {finding.grade}"
-    return ", ".join(part for part in (_mechanism(finding), evidence) if part)
+    if finding.verdict in FOUND:
+        return ", ".join(part for part in (_mechanism(finding), evidence) if part)
+    if finding.verdict == "normal" and finding.kind in _CLEARED:
+        return f"{_CLEARED[finding.kind]}, {evidence}"
+    return finding.why
 
 
 def _mechanism(finding: Finding) -> str:

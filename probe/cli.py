@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -110,6 +111,12 @@ class Judging:
             json_line=to_json(finding).decode(),
             found=words.found,
         )
+
+    def report(self, data: Path, folder: Path) -> int:
+        """Write the report on a data folder and print where its page is."""
+        from analysis.cli import run  # noqa: PLC0415 - as above
+
+        return run(["report", str(data), "-o", str(folder)])
 
 
 @click.group(

@@ -38,7 +38,7 @@ async def carry_out_pair(running: Running, number: int, bench: Bench) -> list[Me
 async def _reach(
     running: Running, plan: ReachSession, arm: Arm, number: int, bench: Bench
 ) -> Measurement:
-    endpoint = plan.addresses[number] if arm == "target" else plan.control
+    endpoint = plan.addresses[number % len(plan.addresses)] if arm == "target" else plan.control
     bench.tell(Progress(plan.service, "reach", arm, number))
     servers = await servers_of(bench.network, endpoint)
     async with bench.limits.visit(addresses_of(servers, endpoint)):

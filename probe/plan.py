@@ -13,6 +13,13 @@ from probe.limits import RELAY_FLOW_S
 from probe.measurement import ControlKind, HttpVersion, Kind
 from probe.targets import CallTarget, Control, Service, Targets
 
+#: Bytes of a transfer that only confirms: enough to show a 128 kbit/s policer beyond its burst,
+#: few enough not to keep the volunteer waiting.
+CONFIRM_BYTES: Final = 160_000
+#: A connect is tried at least this often before its address counts as silent.
+REACH_TRIES: Final = 6
+#: A relay session with a single pair could conclude nothing.
+_LEAST_RELAY_PAIRS: Final = 2
 #: Pairs a session needs on a clean line; the estimate of bytes and minutes counts on these.
 USUAL_FETCH_PAIRS: Final = 3
 USUAL_CALL_PAIRS: Final = 2
@@ -158,15 +165,17 @@ def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...
         return ()
     neutral = urlsplit(session.control.url).hostname
     target = session.target
+    size = min(session.limit_bytes, CONFIRM_BYTES)
+    smaller = msgspec.structs.replace(session, limit_bytes=size)
     under_neutral = msgspec.structs.replace(target, sni=neutral)
-    planned = [msgspec.structs.replace(session, control_kind="A", control=under_neutral)]
+    planned = [msgspec.structs.replace(smaller, control_kind="A", control=under_neutral)]
     triggers = targets.services[session.service].trigger_names
     if targets.far_end and triggers:
-        url = f"{targets.far_end.url.rstrip('/')}/bytes/{session.limit_bytes}"
+        url = f"{targets.far_end.url.rstrip('/')}/bytes/{size}"
         far = FetchArm(url, "http/1.1", sni=triggers[0])
         planned.append(
             msgspec.structs.replace(
-                session,
+                smaller,
                 control_kind="B",
                 target=far,
                 control=msgspec.structs.replace(far, sni=neutral),
@@ -208,8 +217,15 @@ def max_pairs(session: Session) -> int:
             return MAX_FETCH_PAIRS
         case CallSession():
             return MAX_CALL_PAIRS
-        case RelaySession() | ReachSession():
-            return usual_pairs(session)
+        case RelaySession():
+            return len(session.pairs)
+        case ReachSession():
+            return max(REACH_TRIES, len(session.addresses))
+
+
+def min_pairs(session: Session) -> int:
+    """Count the pairs before which the judge is not asked: every address gets its turn."""
+    return len(session.addresses) if isinstance(session, ReachSession) else 1
 
 
 def _pair_seconds(session: Session) -> float:
@@ -253,7 +269,7 @@ def _call_sessions(targets: Targets, name: str, call: CallTarget) -> Iterator[Se
         (relay.removeprefix("stun://"), control.removeprefix("stun://"))
         for relay, control in zip(call.relays, neutral, strict=False)
     )
-    if pairs:
+    if len(pairs) >= _LEAST_RELAY_PAIRS:
         yield RelaySession(name, pairs)
 
 

@@ -11,7 +11,7 @@ from probe.bench import Bench, Running
 from probe.fetch_pairs import longer_pair, parallel_fetches
 from probe.measurement import Measurement
 from probe.pairs import carry_out_pair
-from probe.plan import FetchSession, Session, max_pairs, pair_bytes
+from probe.plan import FetchSession, Session, max_pairs, min_pairs, pair_bytes
 
 #: Trials a judge may ask for when it knows that something is slow but not how.
 _FOLLOW_UPS: Final = {"longer": longer_pair, "parallel": parallel_fetches}
@@ -35,7 +35,7 @@ async def carry_out(session: Session, order: int, bench: Bench) -> list[Measurem
             if not bench.limits.allows(pair_bytes(session)):
                 break
             running.trials.extend(await carry_out_pair(running, number, bench))
-            if bench.judge.enough(running.trials):
+            if number + 1 >= min_pairs(session) and bench.judge.enough(running.trials):
                 break
             await hold.between_pairs()
         await _follow_up(running, bench)

@@ -171,7 +171,8 @@ def place(vantage: Vantage) -> str:
     if not vantage.asn:
         network = "Unknown network"
     else:
-        network = f"AS{vantage.asn} {vantage.network or ''}".rstrip()
+        name = vantage.network or ""
+        network = name if name == f"AS{vantage.asn}" else f"AS{vantage.asn} {name}".rstrip()
     country = "country unknown" if vantage.country == "ZZ" else vantage.country
     line = {"fixed": ", fixed line", "mobile": ", mobile", "hosting": ", hosting"}
     return f"{network}, {country}{line.get(vantage.network_type, '')}"

@@ -21,8 +21,8 @@ _PRESET: Final = "demo"
 class Reporting(Protocol):
     """The analysis, as far as the demo needs it."""
 
-    def report(self, data: Path, folder: Path) -> Path:
-        """Write the report on a data folder and return the page's place."""
+    def report(self, data: Path, folder: Path) -> int:
+        """Write the report on a data folder, print its page's place, return the status."""
 
 
 @click.command()
@@ -49,9 +49,8 @@ def demo(reporting: Reporting, /, out: Path, seed: int) -> int:
         raise CommandError(str(error)) from error
     if status not in (Status.DONE, Status.PARTIAL):
         return status
-    page = reporting.report(out / "data", out / "report")
-    click.echo(f"\nReport: {page}")
-    return status
+    click.echo("\nReport:")
+    return reporting.report(out / "data", out / "report") or status
 
 
 async def _measure(data: Path, seed: int) -> int:

@@ -10,6 +10,7 @@ from probe.plan import (
     FetchSession,
     ReachSession,
     RelaySession,
+    confirmations,
     line_checks,
     make_plan,
     origin,
@@ -37,12 +38,16 @@ def targets(far_end: FarEnd | None = None) -> Targets:
             "stun": Control(
                 name="S", relay="stun://stun.example:3478", scope="foreign", source="s"
             ),
+            "stun2": Control(
+                name="S", relay="stun://stun2.example:3478", scope="foreign", source="s"
+            ),
         },
         services={
             "twitter": Service(
                 name="Twitter",
                 group="social",
                 controls=("pages",),
+                trigger_names=("abs.twimg.com",),
                 fetch=(FetchTarget(url="https://abs.twimg.com/x", min_bytes=450_000, source="s"),),
             ),
             "telegram": Service(
@@ -79,8 +84,37 @@ def test_both_arms_of_a_fetch_move_the_same_number_of_bytes() -> None:
 def test_without_a_far_end_calls_go_to_relays_beside_neutral_ones() -> None:
     plan = plan_of(targets(), only=("telegram",), kinds=("call",))
     assert plan.sessions == (
-        RelaySession("telegram", (("91.108.9.35:1400", "stun.example:3478"),)),
+        RelaySession(
+            "telegram",
+            (
+                ("91.108.9.35:1400", "stun.example:3478"),
+                ("91.108.13.23:1400", "stun2.example:3478"),
+            ),
+        ),
     )
+
+
+def test_relays_that_have_no_second_pair_are_left_alone() -> None:
+    given = targets()
+    del given.controls["stun2"]
+    assert plan_of(given, only=("telegram",), kinds=("call",)).sessions == ()
+
+
+def test_a_finding_is_confirmed_on_the_same_server_and_at_the_far_end() -> None:
+    far_end = FarEnd(url="https://far.example:443", calls=(3478,))
+    given = targets(far_end)
+    (session,) = plan_of(given, only=("twitter",)).sessions
+    grade_a, grade_b = confirmations(session, given)
+    assert isinstance(session, FetchSession)
+    assert (grade_a.target, grade_a.control.url) == (session.target, session.target.url)
+    assert grade_a.control.sni == "pages.example"
+    assert (grade_b.target.sni, grade_b.control.sni) == ("abs.twimg.com", "pages.example")
+    assert grade_b.target.url == grade_b.control.url == "https://far.example:443/bytes/160000"
+
+
+def test_without_a_far_end_only_the_service_itself_confirms() -> None:
+    (session,) = plan_of(targets(), only=("twitter",)).sessions
+    assert [s.control_kind for s in confirmations(session, targets())] == ["A"]
 
 
 def test_with_a_far_end_every_shape_is_a_session_of_its_own() -> None:
