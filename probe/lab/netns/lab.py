@@ -18,7 +18,7 @@ from probe.lab import world
 from probe.lab.netns import plumbing, registry, servers
 from probe.lab.netns.commands import LabError, missing
 from probe.lab.netns.middlebox import Orders
-from probe.lab.netns.processes import last_words, start
+from probe.lab.netns.processes import end, last_words, serve, start
 from probe.lab.netns.tally import Tally
 from probe.lab.rules import DnsTamper, Preset
 
@@ -151,7 +151,7 @@ class NetnsLab:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        undo.callback(_end, self._middlebox)
+        undo.callback(end, self._middlebox)
         assert self._middlebox.stdin is not None
         orders = Orders(preset=self.preset, seed=self.seed)
         self._middlebox.stdin.write(msgspec.json.encode(orders) + b"\n")
@@ -160,12 +160,9 @@ class NetnsLab:
         plumbing.lead_through_middlebox(self._name)
 
     def _start_servers(self, undo: ExitStack) -> None:
-        undo.callback(_end, servers.start_web(self._name, self.folder))
-        for relay in servers.start_relays(self._name, self.folder):
-            undo.callback(_end, relay)
-        if self._tampers_with_dns:
-            address = plumbing.WORLD_ADDRESS
-            undo.callback(_end, servers.start_resolver(self._name, self.folder, address))
+        resolver = plumbing.WORLD_ADDRESS if self._tampers_with_dns else None
+        world_servers = servers.all_servers(self.folder, resolver=resolver)
+        serve(self._name, self.folder, world_servers, undo)
 
     def _heard(self) -> Tally:
         assert self._middlebox is not None
@@ -178,12 +175,3 @@ class NetnsLab:
     def _broken(self) -> LabError:
         log = self.folder / "middlebox.log"
         return LabError(f"the middlebox has ended; it wrote: {last_words(log)}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that this lab started, and collect it."""
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()

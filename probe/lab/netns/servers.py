@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -11,7 +10,7 @@ import trustme
 
 from probe.lab import world
 from probe.lab.netns import dns
-from probe.lab.netns.processes import await_listening, start
+from probe.lab.netns.processes import Listen, Server
 
 _NGINX = """\
 daemon off;
@@ -72,70 +71,63 @@ def write_object(folder: Path, seed: int) -> None:
     path.write_bytes(Random(seed).randbytes(world.OBJECT_BYTES))  # noqa: S311 - no secret
 
 
-def start_web(name: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Serve the object on every web address, over HTTP/1.1 and HTTP/2 with TLS.
+def all_servers(folder: Path, *, resolver: str | None) -> list[Server]:
+    """List the servers of the world.
 
     Args:
-        name: the lab.
         folder: the lab's files: certificates and the object.
+        resolver: address at which a DNS server answers for the lab's names; None for no such
+            server.
 
     Returns:
-        nginx, listening.
+        What to start.
     """
-    config = folder / "nginx.conf"
+    servers = [_web(folder), _far_end(folder), *_relays(folder)]
+    if resolver is not None:
+        words = (sys.executable, "-m", "probe.lab.netns.resolver", resolver)
+        listens = frozenset({Listen("udp", resolver, dns.PORT)})
+        servers.append(Server(name="resolver", words=words, listens=listens))
+    return servers
+
+
+def _web(folder: Path) -> Server:
+    """Serve the object over HTTP/1.1 and HTTP/2, and take connections on messengers' ports."""
     webs = [one for one in world.SITES if one.names and one.role != "far_end"]
-    listens = [f"listen {one.address}:{world.HTTPS_PORT} ssl http2;" for one in webs]
-    plain = [f"listen {one.address}:{port};" for one in world.SITES for port in one.accepts]
-    blocks = "\n".join(f"    server {{ {' '.join(lines)} }}" for lines in (listens, plain) if lines)
+    secure = [(one.address, world.HTTPS_PORT) for one in webs]
+    plain = [(one.address, port) for one in world.SITES for port in one.accepts]
+    blocks = "\n".join((_block(secure, " ssl http2"), _block(plain, "")))
+    config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, servers=blocks))
-    log = folder / "nginx.log"
-    process = start(name, "world", ["nginx", "-p", str(folder), "-c", str(config)], log)
-    await_listening(process, "tcp", [world.HTTPS_PORT], log)
-    return process
+    words = ("nginx", "-p", str(folder), "-c", str(config))
+    listens = frozenset(Listen("tcp", *where) for where in (*secure, *plain))
+    return Server(name="nginx", words=words, listens=listens)
 
 
-def start_resolver(name: str, folder: Path, address: str) -> subprocess.Popen[bytes]:
-    """Answer DNS queries for the lab's names, and for no others, on an address of the world.
-
-    Args:
-        name: the lab.
-        folder: where its log goes.
-        address: where it listens.
-
-    Returns:
-        The resolver, listening.
-    """
-    log = folder / "resolver.log"
-    words = [sys.executable, "-m", "probe.lab.netns.resolver", address]
-    process = start(name, "world", words, log)
-    await_listening(process, "udp", [dns.PORT], log)
-    return process
+def _block(where: list[tuple[str, int]], how: str) -> str:
+    lines = "".join(f" listen {address}:{port}{how};" for address, port in where)
+    return f"    server {{{lines} }}" if lines else ""
 
 
-def start_relays(name: str, folder: Path) -> list[subprocess.Popen[bytes]]:
-    """Answer STUN Binding requests on every relay's address and port.
+def _far_end(folder: Path) -> Server:
+    """Run the program's own far end, as its owner would."""
+    site = next(one for one in world.SITES if one.role == "far_end")
+    words = [sys.executable, "-m", "probe.cli", "serve", "--host", site.address]
+    words += ["--calls", ",".join(map(str, site.calls)), "--https-port", str(world.HTTPS_PORT)]
+    words += ["--certificate", str(folder / "server.pem"), "--key", str(folder / "server.key")]
+    calls = (Listen("udp", site.address, port) for port in site.calls)
+    listens = frozenset({*calls, Listen("tcp", site.address, world.HTTPS_PORT)})
+    return Server(name="far-end", words=tuple(words), listens=listens)
 
-    Args:
-        name: the lab.
-        folder: where logs go.
 
-    Returns:
-        One coturn a relay, listening.
-    """
-    started = []
+def _relays(folder: Path) -> list[Server]:
+    """Answer STUN Binding requests on every relay's address and port."""
+    servers = []
     for address, port in ((one.address, port) for one in world.SITES for port in one.stun):
-        log = folder / f"coturn-{address}.log"
         words = ["turnserver", "-n", "--stun-only", "--no-tls", "--no-dtls", "--no-cli"]
         words += ["--listening-ip", address, "--listening-port", str(port)]
-        words += [
-            "--log-file",
-            "stdout",
-            "--simple-log",
-            "--pidfile",
-            str(folder / f"{address}.pid"),
-        ]
+        words += ["--log-file", "stdout", "--simple-log"]
+        words += ["--pidfile", str(folder / f"{address}.pid")]
         words += ["--db", str(folder / f"coturn-{address}.db")]
-        process = start(name, "world", words, log)
-        await_listening(process, "udp", [port], log)
-        started.append(process)
-    return started
+        listens = frozenset({Listen("udp", address, port)})
+        servers.append(Server(name=f"coturn-{address}", words=tuple(words), listens=listens))
+    return servers
