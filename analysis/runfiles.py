@@ -1,16 +1,16 @@
 """Run files read back: every record of a probe's data folder, grouped into sessions.
 
-DuckDB scans the files, cuts them into lines and gathers each session's lines from whatever files
-they lie in; every record is then decoded and checked against the schema. Files may be read while a
-probe writes them: a last line without its end is cut off and reported, never guessed at.
+DuckDB opens the files, a few at a time, and every line is decoded and checked against the schema
+here. Its own JSON reader is not used: it joins a line that is not UTF-8 with the next, so that a
+bad line's number would be wrong. Files may be read while a probe writes them: a last line without
+its end is cut off and reported, never guessed at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import msgspec
@@ -21,20 +21,7 @@ from probe.measurement import Measurement, SchemaError, decode
 
 FOLDERS: Final = ("tmp", "new", "sent")
 SUFFIX: Final = ".jsonl"
-#: Longest line read, in bytes: a call of 20 s with its packet trace is under 100 kB.
-_MAX_LINE_BYTES: Final = 16_000_000
-
-_SCAN: Final = """
-    SELECT filename,
-           row_number() OVER (PARTITION BY filename ORDER BY nth) AS line,
-           count(*) OVER (PARTITION BY filename) AS lines,
-           json ->> '$.session' AS session,
-           CAST(json AS VARCHAR) AS text
-    FROM (SELECT filename, json, row_number() OVER () AS nth
-          FROM read_json_objects($paths, format = 'newline_delimited', ignore_errors = true,
-                                 filename = true, maximum_object_size = $limit))
-    ORDER BY session, filename, line
-"""
+_FILES_AT_ONCE: Final = 16
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -85,63 +72,61 @@ def load(paths: Sequence[Path]) -> Loaded:
         Their sessions, oldest first, and the lines that are no records.
 
     Raises:
-        DataError: a path does not exist.
+        DataError: a path does not exist or cannot be read.
     """
     for path in paths:
         if not path.exists():
             raise DataError(f"found no {path}, expected a probe's data folder or a run file")
     files = tuple(dict.fromkeys(file for path in paths for file in find(path)))
-    rows = _scan([file for file in files if file.stat().st_size])
-    sessions: list[Session] = []
+    read: dict[str, list[tuple[Measurement, Path]]] = {}
     skipped: list[Skipped] = []
     torn: list[Skipped] = []
-    for _, lines in groupby(rows, key=lambda row: row[3]):
-        read: dict[str, list[tuple[Measurement, Path]]] = {}
-        for file, number, last, _, text in lines:
-            path = Path(file)
+    for path, content in _contents(files):
+        whole, _, rest = content.rpartition(b"\n")
+        lines = whole.split(b"\n")
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
             try:
-                record = decode(text or "")
-            except SchemaError as error:
-                if number == last and text is None and not _ends_whole(path):
-                    torn.append(Skipped(path, number, "an unfinished last line, cut off"))
-                elif text is not None or not _is_blank(path, number):
-                    skipped.append(Skipped(path, number, str(error)))
+                record = decode(line)
+            except (SchemaError, UnicodeDecodeError, RecursionError) as error:
+                skipped.append(Skipped(path, number, str(error)))
             else:
                 read.setdefault(record.session, []).append((record, path))
-        sessions += [_session(name, found) for name, found in read.items()]
+        if rest:
+            number = len(lines) + 1 if whole else 1
+            torn.append(Skipped(path, number, "found an unfinished last line; cut it off"))
+    sessions = [_session(name, found) for name, found in read.items()]
     sessions.sort(key=lambda session: (session.trials[0].start, session.id))
     return Loaded(tuple(sessions), tuple(skipped), tuple(torn), files)
 
 
 def _session(name: str, found: list[tuple[Measurement, Path]]) -> Session:
-    """Join one session's records; one submitted and kept by two paths counts once."""
+    """Join one session's records; one that lies in two folders counts once."""
     records = {record.id: record for record, _ in found}
     trials = sorted(records.values(), key=lambda record: record.start)
     return Session(name, tuple(trials), tuple(dict.fromkeys(path for _, path in found)))
 
 
-def _scan(files: list[Path]) -> list[Any]:
-    if not files:
-        return []
-    wanted = {"paths": [str(file) for file in files], "limit": _MAX_LINE_BYTES}
-    # One thread, because only then is the order of the lines, and so their numbers, certain.
-    with duckdb.connect(config={"threads": 1}) as connection:
-        try:
-            result = connection.execute(_SCAN, wanted)
-        except duckdb.Error as error:
-            raise DataError(
-                f"found that the run files cannot be read ({error}), expected JSON lines"
-            ) from error
-        rows: list[Any] = result.fetchall()
-        return rows
+def _contents(files: Sequence[Path]) -> Iterator[tuple[Path, bytes]]:
+    """Yield the files' bytes; a file that a probe moved meanwhile is found in its new folder."""
+    with duckdb.connect() as connection:
+        for start in range(0, len(files), _FILES_AT_ONCE):
+            batch = [_moved(file) for file in files[start : start + _FILES_AT_ONCE]]
+            names = [str(file) for file in batch]
+            try:
+                rows = connection.execute(
+                    "SELECT filename, content FROM read_blob($names) ORDER BY filename",
+                    {"names": names},
+                ).fetchall()
+            except duckdb.Error as error:
+                raise DataError(
+                    f"found that run files cannot be read ({error}), expected files this user "
+                    "may read"
+                ) from error
+            yield from ((Path(name), content) for name, content in rows)
 
 
-def _ends_whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"
-
-
-def _is_blank(path: Path, number: int) -> bool:
-    with path.open("rb") as file:
-        return next(line for i, line in enumerate(file, 1) if i == number).strip() == b""
+def _moved(file: Path) -> Path:
+    homes = (file, *(file.parent.parent / folder / file.name for folder in FOLDERS))
+    return next((home for home in homes if home.exists()), file)
