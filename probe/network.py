@@ -119,6 +119,11 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
             self.contexts[alpn, check_certificate] = context
         return context
 
+    def trust_paths(self) -> tuple[str | None, str | None]:
+        """Return the file and the folder of the system's trust store, for other TLS stacks."""
+        paths = ssl.get_default_verify_paths()
+        return paths.cafile, paths.capath
+
 
 def parse_connect_to(text: str) -> dict[Address, Address]:
     """Read ``HOST:PORT=ADDR:PORT`` entries.

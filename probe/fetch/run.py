@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 from collections.abc import Callable
 
 import msgspec
 
 from probe import failure
 from probe.fetch import http1, http2
-from probe.fetch.dial import dial
+from probe.fetch.dial import dial, look_up
 from probe.fetch.errors import EXPECTED, FetchError, describe
 from probe.fetch.order import FetchOrder, FetchOutcome
 from probe.fetch.progress import Progress
@@ -107,17 +108,35 @@ async def _transfer(
     stop: Callable[[], None],
     rng: random.Random,
 ) -> None:
+    if progress.order.http == "h3":
+        await _over_quic(network, progress, Sampler(None, progress, watch, stop, rng))
+        return
     sock = await dial(network, progress)
     # The duplicate keeps the kernel's account readable after the transport has closed its own.
     with sock.dup() as account:
-        sampler = Sampler(account, progress, watch, stop, rng)
-        async with contextlib.AsyncExitStack() as stack:
-            stack.callback(sampler.finish)
-            await stack.enter_async_context(beside(sampler.run()))
+        await _over_tcp(sock, network, progress, Sampler(account, progress, watch, stop, rng))
+
+
+async def _over_tcp(
+    sock: socket.socket, network: Network, progress: Progress, sampler: Sampler
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(sampler.finish)
+        await stack.enter_async_context(beside(sampler.run()))
+        if progress.order.rtt_beside:
             assert progress.address is not None
             assert progress.port is not None
             server = (progress.address, progress.port)
-            if progress.order.rtt_beside:
-                await stack.enter_async_context(beside(sample_loaded_rtt(server, progress)))
-            exchange = http2.exchange if progress.order.http == "h2" else http1.exchange
-            await exchange(sock, network, progress)
+            await stack.enter_async_context(beside(sample_loaded_rtt(server, progress)))
+        exchange = http2.exchange if progress.order.http == "h2" else http1.exchange
+        await exchange(sock, network, progress)
+
+
+async def _over_quic(network: Network, progress: Progress, sampler: Sampler) -> None:
+    from probe.fetch import http3  # noqa: PLC0415 - aioquic takes a while and few trials need it
+
+    server = (await look_up(network, progress))[0]
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(sampler.finish)
+        await stack.enter_async_context(beside(sampler.run()))
+        await http3.exchange(server, network, progress)

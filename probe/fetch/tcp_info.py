@@ -31,17 +31,17 @@ _U32: Final = {
 _U64: Final = {"bytes_acked": 120, "bytes_received": 128, "delivery_rate": 160}
 
 
-def read(sock: socket.socket) -> bytes:
+def read(sock: socket.socket | None) -> bytes:
     """Ask the kernel.
 
     Args:
-        sock: a TCP socket, connected or just closed by its peer.
+        sock: a TCP socket, connected or just closed by its peer; ``None`` where there is no TCP.
 
     Returns:
         The raw struct, as long as this kernel makes it; empty where there is none.
     """
     option = getattr(socket, "TCP_INFO", None)
-    if option is None:
+    if option is None or sock is None:
         return b""
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, option, _SIZE)
@@ -82,7 +82,7 @@ def parse(raw: bytes, t_s: float) -> TcpInfo | None:
     )
 
 
-def bytes_received(sock: socket.socket) -> int | None:
+def bytes_received(sock: socket.socket | None) -> int | None:
     """Return the TCP payload bytes the kernel has taken in on a connection.
 
     Args:
@@ -94,7 +94,7 @@ def bytes_received(sock: socket.socket) -> int | None:
     return _u64(read(sock), "bytes_received")
 
 
-def bytes_acked(sock: socket.socket) -> int | None:
+def bytes_acked(sock: socket.socket | None) -> int | None:
     """Return the TCP payload bytes the peer has acknowledged on a connection.
 
     Args:

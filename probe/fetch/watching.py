@@ -37,7 +37,8 @@ class Sampler:
     """Polls one connection.
 
     Args:
-        sock: a duplicate of the connection's socket, still open when the transfer is over.
+        sock: a duplicate of the connection's socket, still open when the transfer is over;
+            ``None`` over QUIC, where only body bytes can be counted.
         progress: the trial; gets timeline and samples.
         watch: asked at every poll whether to go on.
         stop: called once when the watch has had enough.
@@ -46,7 +47,7 @@ class Sampler:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | None,
         progress: Progress,
         watch: Watch | None,
         stop: Callable[[], None],
