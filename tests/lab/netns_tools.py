@@ -64,6 +64,10 @@ class Arrival(NamedTuple):
     delay_s: float
 
 
+def numbers(arrivals):
+    return [arrival.number for arrival in arrivals]
+
+
 def preset(*rules, **line):
     """A preset on a fast line with nothing else on it."""
     fast = {"rate_down_bps": 100e6, "rate_up_bps": 100e6, "rtt_s": 0.01, "queue_bytes": 1_000_000}

@@ -6,7 +6,7 @@ import time
 from itertools import groupby
 
 import pytest
-from netns_tools import PEER, curl, lab_with, needs_namespaces, udp_flow
+from netns_tools import PEER, curl, lab_with, needs_namespaces, numbers, udp_flow
 
 from probe.lab.rules import (
     BurstLoss,
@@ -23,10 +23,6 @@ from probe.lab.rules import (
 
 pytestmark = needs_namespaces
 UDP = Match(transport="udp")
-
-
-def numbers(arrivals):
-    return [arrival.number for arrival in arrivals]
 
 
 @pytest.mark.parametrize("up", [True, False], ids=["up", "down"])

@@ -12,6 +12,13 @@ TUN_DEVICE = Path("/dev/net/tun")
 #: Tool and the Debian package that brings it.
 TOOLS = {"ip": "iproute2", "nginx": "nginx-light", "turnserver": "coturn"}
 
+#: For "Operation not permitted" and "Permission denied".
+_FORBIDDEN = (
+    "The netns lab needs the capabilities NET_ADMIN and SYS_ADMIN: run it as root, in a container "
+    "with --privileged"
+)
+_UNEXPECTED = "This kernel may lack what is asked for: choose --engine loopback"
+
 
 class LabError(RuntimeError):
     """The lab cannot stand here; the text says what was found and what to do."""
@@ -62,11 +69,9 @@ def run(command: Sequence[str], stdin: str = "") -> str:
         command, input=stdin, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        complaint = "; ".join((done.stderr or done.stdout).split("\n")[:2]) or "no message"
-        raise LabError(
-            f"`{' '.join(command)}` failed: {complaint.strip('; ')}. The netns lab needs the "
-            "capabilities NET_ADMIN and SYS_ADMIN: run it as root, in a container with --privileged"
-        )
+        complaint = "; ".join((done.stderr or done.stdout).strip().splitlines()) or "no message"
+        what_to_do = _FORBIDDEN if "ermi" in complaint else _UNEXPECTED
+        raise LabError(f"`{' '.join(command)}` failed: {complaint}. {what_to_do}")
     return done.stdout
 
 

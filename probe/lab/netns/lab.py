@@ -116,7 +116,6 @@ class NetnsLab:
         assert self._middlebox.stdin is not None
         try:
             self._middlebox.stdin.write(b"\n")
-            self._middlebox.stdin.flush()
         except BrokenPipeError:
             raise self._broken() from None
         return self._heard()
@@ -155,7 +154,6 @@ class NetnsLab:
         assert self._middlebox.stdin is not None
         orders = Orders(preset=self.preset, seed=self.seed)
         self._middlebox.stdin.write(msgspec.json.encode(orders) + b"\n")
-        self._middlebox.stdin.flush()
         self._heard()
         plumbing.lead_through_middlebox(self._name)
 

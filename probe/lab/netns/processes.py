@@ -66,6 +66,7 @@ def start(
             stdin=stdin,
             stdout=errors if stdout is None else stdout,
             stderr=errors,
+            bufsize=0,
             # Ctrl-C is for the command in the home; the lab goes when that has ended.
             start_new_session=True,
         )
