@@ -19,13 +19,12 @@ from aioquic.quic.events import (
     QuicEvent,
     StreamReset,
 )
-from aioquic.quic.packet import QuicErrorCode
-from aioquic.tls import AlertDescription
 
 from probe import failure
 from probe.fetch.errors import FetchError
 from probe.fetch.http1 import HEADERS, REDIRECTS
 from probe.fetch.progress import Progress
+from probe.fetch.quic_errors import describe_end
 from probe.fetch.watching import LOADED_FIRST_S, LOADED_GROWTH, beside
 from probe.measurement import Connect, RttSample
 from probe.network import Address, Network, is_literal
@@ -221,7 +220,7 @@ class _OneRequest(asyncio.DatagramProtocol):
             now = progress.now()
             progress.loaded_rtt.append(RttSample(t_s=now, rtt_s=now - self._pings[event.uid]))
         elif isinstance(event, ConnectionTerminated):
-            self._end(_terminated(event, secured=progress.secured))
+            self._end(FetchError(describe_end(event, secured=progress.secured)))
         elif isinstance(event, StreamReset):
             self._end(FetchError(failure.HTTP_FAILED))
         if self._http is not None:
@@ -287,41 +286,3 @@ class _OneRequest(asyncio.DatagramProtocol):
             self.ended.set_result(None)
         else:
             self.ended.set_exception(error)
-
-
-#: What the handshake's alerts say about the server's certificate, where the number suffices.
-_ALERTS: Final[dict[int, str]] = {
-    AlertDescription.certificate_expired: failure.TLS_CERTIFICATE,
-    AlertDescription.unsupported_certificate: failure.TLS_CERTIFICATE,
-    AlertDescription.unknown_ca: failure.TLS_AUTHORITY,
-}
-#: ``NO_ERROR`` of QUIC and ``H3_NO_ERROR`` (RFC 9114, section 8.1).
-_POLITE: Final = frozenset({0, 0x100})
-
-
-def _terminated(event: ConnectionTerminated, *, secured: bool) -> FetchError:
-    """Name why a connection ended before its answer did.
-
-    Where aioquic has one code for several reasons, its text tells them apart.
-    """
-    if event.reason_phrase == "Idle timeout":
-        return FetchError(failure.TIMEOUT)
-    if "common protocol version" in event.reason_phrase:
-        return FetchError(failure.QUIC_VERSION)
-    if not secured:
-        return FetchError(_handshake_failure(event))
-    # Only the application's own way of closing has no frame type.
-    if event.error_code == 0 or (event.frame_type is None and event.error_code in _POLITE):
-        return FetchError(failure.EOF)
-    if "content-length does not match" in event.reason_phrase:
-        return FetchError(failure.EOF)
-    return FetchError(failure.HTTP_FAILED)
-
-
-def _handshake_failure(event: ConnectionTerminated) -> str:
-    alert = event.error_code - QuicErrorCode.CRYPTO_ERROR
-    if alert != AlertDescription.bad_certificate:
-        return _ALERTS.get(alert, failure.TLS_FAILED)
-    if event.reason_phrase.startswith("hostname"):
-        return failure.TLS_HOSTNAME
-    return failure.TLS_CERTIFICATE if "expired" in event.reason_phrase else failure.TLS_AUTHORITY

@@ -28,11 +28,19 @@ class Progress:
 
     Args:
         order: what the trial was asked to do.
+        direction: which way is measured; that of the method when ``None``.
         clock: monotonic time in seconds.
     """
 
-    def __init__(self, order: FetchOrder, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        order: FetchOrder,
+        *,
+        direction: Literal["down", "up"] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.order = order
+        self.direction = direction or ("up" if order.method == "POST" else "down")
         self.origin = origin(order.url)
         self.body = Body()
         self.dns: list[DnsAnswer] = []
@@ -77,7 +85,7 @@ class Progress:
     @property
     def payload_bytes(self) -> int:
         """Body bytes that went the measured way."""
-        return self.sent_bytes if self.order.method == "POST" else self.body.count
+        return self.sent_bytes if self.direction == "up" else self.body.count
 
     def received(self, count: int) -> None:
         """Note bytes that came above TLS, whatever they are.
@@ -111,7 +119,7 @@ class Progress:
         return Fetch(
             url=order.url,
             method=order.method,
-            direction="up" if order.method == "POST" else "down",
+            direction=self.direction,
             address=self.address,
             port=self.port,
             http=self.http,

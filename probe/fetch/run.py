@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -20,6 +20,9 @@ from probe.fetch.redirect import follow
 from probe.fetch.watching import Sampler, Watch, beside, sample_loaded_rtt
 from probe.loop_lag import LoopLag
 from probe.network import Network
+
+#: What happens on a connected socket; closes it at the end.
+Exchange = Callable[[socket.socket, Network, Progress], Awaitable[None]]
 
 
 async def fetch(
@@ -48,6 +51,27 @@ async def fetch(
     return FetchOutcome(failure=word, fetch=progress.record(), loop_lag_s=lag.worst_s)
 
 
+async def push(
+    order: FetchOrder, network: Network, exchange: Exchange, *, rng: random.Random | None = None
+) -> FetchOutcome:
+    """Carry out an upward exchange of another kind than a fetch, on a fresh TCP connection.
+
+    Args:
+        order: the server and the limits.
+        network: how names are resolved and whom to trust.
+        exchange: what to do on the connection.
+        rng: drives the memoryless sampling clock.
+
+    Returns:
+        The outcome, as of :func:`fetch`.
+    """
+    rng = rng or random.Random()  # noqa: S311 - sampling times need no secrecy
+    async with LoopLag() as lag:
+        progress = Progress(order, direction="up")
+        word = await _attempt(network, progress, None, rng, exchange)
+    return FetchOutcome(failure=word, fetch=progress.record(), loop_lag_s=lag.worst_s)
+
+
 async def _follow(
     order: FetchOrder, network: Network, watch: Watch | None, rng: random.Random
 ) -> tuple[str | None, Progress]:
@@ -70,7 +94,11 @@ async def _follow(
 
 
 async def _attempt(
-    network: Network, progress: Progress, watch: Watch | None, rng: random.Random
+    network: Network,
+    progress: Progress,
+    watch: Watch | None,
+    rng: random.Random,
+    exchange: Exchange | None = None,
 ) -> str | None:
     """Carry out one exchange; return the failure, if any."""
     try:
@@ -79,7 +107,14 @@ async def _attempt(
             def stop() -> None:
                 deadline.reschedule(asyncio.get_running_loop().time())
 
-            await _transfer(network, progress, watch, stop, rng)
+            if progress.order.http == "h3":
+                await _over_quic(network, progress, Sampler(None, progress, watch, stop, rng))
+                return None
+            sock = await dial(network, progress)
+            # The duplicate keeps the kernel's account readable after the transport has closed.
+            with sock.dup() as account:
+                sampler = Sampler(account, progress, watch, stop, rng)
+                await _over_tcp(sock, network, progress, sampler, exchange)
     except EXPECTED as error:
         if deadline.expired():
             return _cut(progress)
@@ -101,24 +136,12 @@ def _cut(progress: Progress) -> str | None:
     return None
 
 
-async def _transfer(
+async def _over_tcp(
+    sock: socket.socket,
     network: Network,
     progress: Progress,
-    watch: Watch | None,
-    stop: Callable[[], None],
-    rng: random.Random,
-) -> None:
-    if progress.order.http == "h3":
-        await _over_quic(network, progress, Sampler(None, progress, watch, stop, rng))
-        return
-    sock = await dial(network, progress)
-    # The duplicate keeps the kernel's account readable after the transport has closed its own.
-    with sock.dup() as account:
-        await _over_tcp(sock, network, progress, Sampler(account, progress, watch, stop, rng))
-
-
-async def _over_tcp(
-    sock: socket.socket, network: Network, progress: Progress, sampler: Sampler
+    sampler: Sampler,
+    exchange: Exchange | None,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(sampler.finish)
@@ -128,7 +151,8 @@ async def _over_tcp(
             assert progress.port is not None
             server = (progress.address, progress.port)
             await stack.enter_async_context(beside(sample_loaded_rtt(server, progress)))
-        exchange = http2.exchange if progress.order.http == "h2" else http1.exchange
+        if exchange is None:
+            exchange = http2.exchange if progress.order.http == "h2" else http1.exchange
         await exchange(sock, network, progress)
 
 

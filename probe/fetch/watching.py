@@ -58,7 +58,9 @@ class Sampler:
         self._watch = watch
         self._stop = stop
         self._rng = rng
-        self._count = tcp_info.bytes_acked if _is_upload(progress) else tcp_info.bytes_received
+        self._count = (
+            tcp_info.bytes_acked if progress.direction == "up" else tcp_info.bytes_received
+        )
         before = self._count(sock)
         self._before_request = before or 0
         progress.timeline = TimelineBuilder("body" if before is None else "tcp_info")
@@ -85,7 +87,7 @@ class Sampler:
         """
         count = self._count(self._sock)
         t_s = self._progress.now()
-        if _is_upload(self._progress):
+        if self._progress.direction == "up":
             self._note_sent(count)
         if count is None:
             count = self._progress.payload_bytes
@@ -179,7 +181,3 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-def _is_upload(progress: Progress) -> bool:
-    return progress.order.method == "POST"
