@@ -20,20 +20,24 @@ from pathlib import Path
 
 import trustme
 
-TOOLS = ("ip", "iptables", "nft", "nginx", "turnserver", "sysctl")
+TOOLS = ("ip", "tc", "iptables", "nft", "nginx", "turnserver", "sysctl")
 # TEST-NET-2 and TEST-NET-3 of RFC 5737: no such address is in use anywhere.
 HOME, GATEWAY = "198.51.100.2", "198.51.100.1"
 WORLD, EXIT = "203.0.113.254", "203.0.113.1"
 STUN_PORT = 3478
 FILE_BYTES = 480_000
 MARK = "7"
+# What the home's line carries, and how long its modem queues.
+LINE = ("rate", "20mbit", "burst", "16kb", "latency", "50ms")
 # Plain STUN on the listening addresses alone: no TLS, no console, no relaying.
 COTURN_QUIET = (
     *("-n", "--no-tls", "--no-dtls", "--no-cli", "--stun-only"),
     *("--pidfile", "/dev/null", "--log-file", "stdout"),
 )
 
+# A test's folder is root's alone, so the workers are root as well.
 NGINX_CONF = """\
+user root;
 daemon off;
 error_log {folder}/error.log info;
 pid {folder}/nginx.pid;
@@ -205,6 +209,7 @@ def _lay(laid: Street, hosts: Mapping[str, str]) -> None:
             f"route add default via {near_address}",
         )
     _configure(world, *(f"addr add {address}/24 dev eth0" for address in hosts.values()))
+    tool("tc", "-n", router, "qdisc", "add", "dev", "inside", "root", "tbf", *LINE)
     names = Path("/etc/netns", home)
     names.mkdir(parents=True)
     lines = (f"{address} {host}\n" for host, address in hosts.items())
@@ -227,9 +232,6 @@ def _serve_files(laid: Street, web: Mapping[str, str]) -> None:
     (laid.folder / "www").mkdir()
     (laid.folder / "www" / "file.bin").write_bytes(os.urandom(FILE_BYTES))
     (laid.folder / "nginx.conf").write_text(NGINX_CONF.format(folder=laid.folder))
-    # nginx's workers are not root, and neither the folder nor its parents are anyone else's.
-    for path in (laid.folder, laid.folder / "www", *laid.folder.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o055)
 
 
 @contextlib.contextmanager
