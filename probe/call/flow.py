@@ -217,6 +217,7 @@ class Flow:
             if sent_ns is not None:
                 self._seq_by_number[number] = self._at
                 self._ledger.sent(self._at, sent_ns - self._start_ns)
+                self._socket.take_stamp()
             self._at += 1
             if self._at < len(self._ledger.planned_ns):
                 self._next = self._talk.media(self._at)

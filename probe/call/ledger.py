@@ -111,8 +111,6 @@ class Ledger:
     def reported(self, arrivals: Arrivals) -> None:
         """Take the far end's report after the call: what it has not seen by now was lost."""
         self._learn(arrivals)
-        above = (1 << len(self.planned_ns)) - (1 << (arrivals.highest + 1))
-        self._covered |= max(above, 0) if arrivals.count else (1 << len(self.planned_ns)) - 1
         self._up_duplicates = arrivals.duplicates
 
     def wait_ns(self) -> int:
@@ -187,15 +185,11 @@ class Ledger:
         return "duplicate" if seq in self._repeated else "ok"
 
     def _learn(self, arrivals: Arrivals) -> None:
-        """Merge a window of the far end's bitmap: bit i is packet ``highest - base - i``."""
-        top = arrivals.highest - arrivals.base
+        """Merge a window of the far end's bitmap."""
         self._count = max(self._count, arrivals.count)
-        if arrivals.count == 0 or not 0 <= top < len(self.planned_ns):
-            return
-        for bit in range(min(arrivals.width, top + 1)):
-            self._covered |= 1 << (top - bit)
-            if arrivals.bitmap >> bit & 1:
-                self._arrived |= 1 << (top - bit)
+        window = ((1 << arrivals.width) - 1) << arrivals.first
+        self._covered |= window
+        self._arrived |= arrivals.bitmap << arrivals.first & window
 
     def _interval_ns(self) -> int:
         return self.planned_ns[1] - self.planned_ns[0] if len(self.planned_ns) > 1 else _NS

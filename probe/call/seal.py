@@ -29,12 +29,13 @@ _TAIL: Final = _TAG_BYTES + IV_BYTES
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """The fields of a datagram, before its tag has been checked.
+    """The fields of a datagram, before its tag has been checked, and the keystream they had.
 
     ``word`` is the flow's number on the way up, and depends on ``kind`` on the way down.
     """
 
     datagram: bytes
+    stream: bytes
     kind: int
     word: int
     seq: int
@@ -47,8 +48,7 @@ class Sealed(msgspec.Struct, frozen=True):
     def rest(self, head_bytes: int) -> bytes:
         """Return what lies between head and fields, unmasked."""
         masked = self.datagram[head_bytes:-OVERHEAD_BYTES]
-        stream = _keystream(self.datagram[-IV_BYTES:], _FIELDS.size + len(masked))
-        return _xor(masked, stream[_FIELDS.size :])
+        return _xor(masked, self.stream[_FIELDS.size : _FIELDS.size + len(masked)])
 
 
 def seal(
@@ -87,9 +87,9 @@ def unseal(datagram: bytes) -> Sealed | None:
     """
     if len(datagram) < OVERHEAD_BYTES:
         return None
-    stream = _keystream(datagram[-IV_BYTES:], _FIELDS.size)
-    kind, word, seq = _FIELDS.unpack(_xor(datagram[-OVERHEAD_BYTES:-_TAIL], stream))
-    return Sealed(datagram, kind, word, seq)
+    stream = _keystream(datagram[-IV_BYTES:], len(datagram) - _TAIL)
+    fields = _xor(datagram[-OVERHEAD_BYTES:-_TAIL], stream[: _FIELDS.size])
+    return Sealed(datagram, stream, *_FIELDS.unpack(fields))
 
 
 def _keystream(iv: bytes, size: int) -> bytes:

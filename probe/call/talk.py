@@ -138,11 +138,11 @@ class FarEndTalk:
         return wire.unpack_media(sealed, self._shape.head_bytes)
 
     def closing(self) -> Asks:
-        """Ask for the whole bitmap of what arrived, newest part first."""
+        """Ask for the whole bitmap of what arrived, as many packets at a time as fit."""
         if not self._cookie:
             yield from self._prove()
-        for base in range(0, len(self._sizes), 8 * wire.REPORT_BITMAP_BYTES):
-            body = wire.pack_report_request(self._cookie, base)
+        for first in range(0, len(self._sizes), 8 * wire.REPORT_BITMAP_BYTES):
+            body = wire.pack_report_request(self._cookie, first)
             yield Ask(self._message(wire.REPORT, body, key=self._key), self._report)
 
     def forget_cookie(self) -> None:

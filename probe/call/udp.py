@@ -84,6 +84,19 @@ class UdpSocket:
                 return now_ns
         return None
 
+    def take_stamp(self) -> bool:
+        """Tell the listener one transmit stamp, if there is one; return whether there was.
+
+        Called by itself when the loop finds the error queue filled. Most drivers stamp while
+        sending, so asking right after a send saves the loop a round.
+        """
+        stamp = transmit_stamp(self._socket)
+        if stamp is None:
+            return False
+        if self._numbers_hold:
+            self._listener.on_left(stamp[0], self._wall.to_monotonic(stamp[1]))
+        return True
+
     def close(self) -> None:
         """Close; safe to call twice."""
         if self._socket.fileno() >= 0:
@@ -96,7 +109,8 @@ class UdpSocket:
         try:
             datagram = receive(self._socket)
         except BlockingIOError:
-            self._take_stamps()
+            while self.take_stamp():
+                pass
         except OSError as error:
             self._listener.on_error(error)
         else:
@@ -104,8 +118,3 @@ class UdpSocket:
             stamp_ns = datagram.kernel_ns
             kernel_ns = None if stamp_ns is None else self._wall.to_monotonic(stamp_ns)
             self._listener.on_datagram(datagram.data, user_ns, kernel_ns)
-
-    def _take_stamps(self) -> None:
-        while (stamp := transmit_stamp(self._socket)) is not None:
-            if self._numbers_hold:
-                self._listener.on_left(stamp[0], self._wall.to_monotonic(stamp[1]))

@@ -50,7 +50,7 @@ ACCEPTED, BUSY, MALFORMED = 0, 1, 2
 _OPENING: Final = struct.Struct(f">{COOKIE_BYTES}s{KEY_BYTES}sBBHI")
 _MEDIA_DOWN: Final = struct.Struct(">6sHH")
 _REPORT_UP: Final = struct.Struct(f">{COOKIE_BYTES}sH")
-_REPORT_DOWN: Final = struct.Struct(">HHHHH")
+_REPORT_DOWN: Final = struct.Struct(">HHH")
 _STAMP_BYTES: Final = 6
 
 #: The least a media packet may have behind its head, so that a reply of equal length fits.
@@ -73,15 +73,14 @@ class Opening(msgspec.Struct, frozen=True):
 class Arrivals(msgspec.Struct, frozen=True):
     """What a reply says of the way up.
 
-    ``count`` packets have come so far, the latest by number is ``highest``; bit *i* of ``bitmap``
-    tells whether packet ``highest - base - i`` has come, for ``width`` of them.
+    ``count`` packets have come so far. Bit *i* of ``bitmap`` tells whether packet ``first + i``
+    has come, for ``width`` of them.
     """
 
     count: int
-    highest: int
-    bitmap: int
+    first: int
     width: int
-    base: int = 0
+    bitmap: int
     duplicates: int = 0
 
 
@@ -120,12 +119,23 @@ def unpack_opening(sealed: Sealed) -> Opening | None:
     return Opening(cookie, key, names[shape], names[like], packets, interval_us / 1e6)
 
 
-def pack_media_rest(arrivals: Arrivals, received_ns: int, size: int) -> bytes:
-    """Write the part of a media reply between head and fields: bitmap, then the fixed numbers."""
-    window = arrivals.bitmap & ((1 << 8 * size - 8 * _MEDIA_DOWN.size) - 1)
-    return window.to_bytes(size - _MEDIA_DOWN.size, "little") + _MEDIA_DOWN.pack(
-        received_ns.to_bytes(_STAMP_BYTES, "big"), arrivals.count, arrivals.highest
-    )
+def pack_media_rest(count: int, highest: int, bitmap: int, received_ns: int, size: int) -> bytes:
+    """Write the part of a media reply between head and fields.
+
+    Args:
+        count: packets that have come.
+        highest: the last of them by number.
+        bitmap: all of them, bit *i* for packet *i*.
+        received_ns: when this one came, since the flow was opened.
+        size: bytes to fill; what the numbers leave holds the bitmap's upper end.
+
+    Returns:
+        ``size`` bytes.
+    """
+    room = size - _MEDIA_DOWN.size
+    window = bitmap >> max(highest + 1 - 8 * room, 0)
+    numbers = _MEDIA_DOWN.pack(received_ns.to_bytes(_STAMP_BYTES, "big"), count, highest)
+    return window.to_bytes(room, "little") + numbers
 
 
 def unpack_media(sealed: Sealed, head_bytes: int) -> Reply | None:
@@ -136,28 +146,40 @@ def unpack_media(sealed: Sealed, head_bytes: int) -> Reply | None:
         return None
     stamp, count, highest = _MEDIA_DOWN.unpack_from(rest, width)
     received_ns = int.from_bytes(stamp, "big")
-    arrivals = Arrivals(count, highest, int.from_bytes(rest[:width], "little"), 8 * width)
+    first = max(highest + 1 - 8 * width, 0)
+    bitmap = int.from_bytes(rest[:width], "little")
+    arrivals = Arrivals(count, first, min(8 * width, highest + 1), bitmap)
     return Reply(sealed.seq, received_ns, received_ns + sealed.word, arrivals)
 
 
-def pack_report_request(cookie: bytes, base: int) -> bytes:
+def pack_report_request(cookie: bytes, first: int) -> bytes:
     """Write the body of a REPORT request, padded."""
-    return _REPORT_UP.pack(cookie, base).ljust(REPORT_BYTES - OVERHEAD_BYTES, b"\0")
+    return _REPORT_UP.pack(cookie, first).ljust(REPORT_BYTES - OVERHEAD_BYTES, b"\0")
 
 
 def unpack_report_request(sealed: Sealed) -> tuple[bytes, int] | None:
-    """Read cookie and base of a REPORT request; ``None`` when it has another length."""
+    """Read cookie and first packet of a REPORT request; ``None`` when it has another length."""
     if len(sealed.datagram) != REPORT_BYTES:
         return None
-    cookie, base = _REPORT_UP.unpack_from(sealed.rest(0))
-    return cookie, base
+    cookie, first = _REPORT_UP.unpack_from(sealed.rest(0))
+    return cookie, first
 
 
-def pack_report(arrivals: Arrivals) -> bytes:
-    """Write the body of a report: the bitmap from ``base`` packets below the highest."""
-    window = arrivals.bitmap & ((1 << 8 * REPORT_BITMAP_BYTES) - 1)
-    fields = (arrivals.count, arrivals.highest, arrivals.base, arrivals.duplicates, 0)
-    return window.to_bytes(REPORT_BITMAP_BYTES, "little") + _REPORT_DOWN.pack(*fields)
+def pack_report(count: int, bitmap: int, duplicates: int, first: int) -> bytes:
+    """Write the body of a report.
+
+    Args:
+        count: packets that have come.
+        bitmap: all of them, bit *i* for packet *i*.
+        duplicates: packets that came again.
+        first: packet to begin with.
+
+    Returns:
+        The body, with ``8 * REPORT_BITMAP_BYTES`` packets of the bitmap.
+    """
+    window = bitmap >> first & ((1 << 8 * REPORT_BITMAP_BYTES) - 1)
+    numbers = _REPORT_DOWN.pack(count, first, duplicates)
+    return window.to_bytes(REPORT_BITMAP_BYTES, "little") + numbers
 
 
 def unpack_report(sealed: Sealed) -> Arrivals | None:
@@ -165,9 +187,9 @@ def unpack_report(sealed: Sealed) -> Arrivals | None:
     if len(sealed.datagram) != REPORT_BYTES:
         return None
     rest = sealed.rest(0)
-    count, highest, base, duplicates, _ = _REPORT_DOWN.unpack_from(rest, REPORT_BITMAP_BYTES)
+    count, first, duplicates = _REPORT_DOWN.unpack_from(rest, REPORT_BITMAP_BYTES)
     bitmap = int.from_bytes(rest[:REPORT_BITMAP_BYTES], "little")
-    return Arrivals(count, highest, bitmap, 8 * REPORT_BITMAP_BYTES, base, duplicates)
+    return Arrivals(count, first, 8 * REPORT_BITMAP_BYTES, bitmap, duplicates)
 
 
 def message(kind: int, body: bytes, word: int = 0, *, key: bytes = b"", iv: bytes) -> bytes:

@@ -7,11 +7,13 @@ from collections import Counter
 from typing import Final
 
 from probe.call.shapes import SHAPES, Address, Lane
-from probe.call.wire import Arrivals, Opening
+from probe.call.wire import Opening
 
 _NS: Final = 1_000_000_000
 #: A report may have to be asked for again, from a fresh socket.
 _REPORTED_NS: Final = 10 * _NS
+#: As many as the report has bits for.
+_MOST_DUPLICATES: Final = 0xFFFF
 
 
 class Flow:
@@ -29,6 +31,10 @@ class Flow:
         opened_ns: the zero of its time stamps.
         heard_ns: when something last came.
         reported: the call is over, so it need not be kept for long.
+        count: packets that have come.
+        highest: the last of them by number.
+        bitmap: all of them, bit *i* for packet *i*.
+        duplicates: packets that came again.
     """
 
     def __init__(self, opening: Opening, client: str, address: Address, now_ns: int) -> None:
@@ -43,32 +49,21 @@ class Flow:
         self.opened_ns = now_ns
         self.heard_ns = now_ns
         self.reported = False
-        self._count = 0
-        self._highest = 0
-        self._bitmap = 0
-        self._duplicates = 0
+        self.count = 0
+        self.highest = 0
+        self.bitmap = 0
+        self.duplicates = 0
 
     def arrived(self, seq: int) -> bool:
         """Note a packet; return whether it is the first with this number."""
-        if self._count == 0:
-            self._highest, self._bitmap = seq, 1
-        elif seq > self._highest:
-            self._bitmap = self._bitmap << (seq - self._highest) | 1
-            self._highest = seq
-        else:
-            bit = 1 << (self._highest - seq)
-            if self._bitmap & bit:
-                self._duplicates = min(self._duplicates + 1, 0xFFFF)
-                return False
-            self._bitmap |= bit
-        self._count += 1
+        bit = 1 << seq
+        if self.bitmap & bit:
+            self.duplicates = min(self.duplicates + 1, _MOST_DUPLICATES)
+            return False
+        self.bitmap |= bit
+        self.count += 1
+        self.highest = max(self.highest, seq)
         return True
-
-    def arrivals(self, base: int = 0) -> Arrivals:
-        """Say what has come, the bitmap from ``base`` packets below the highest."""
-        bitmap = self._bitmap >> base
-        width = max(self._highest + 1 - base, 0)
-        return Arrivals(self._count, self._highest, bitmap, width, base, self._duplicates)
 
     def spend(self, received_bytes: int, sent_bytes: int) -> bool:
         """Account for an exchange; ``False`` when its answer would exceed what was received."""

@@ -154,7 +154,7 @@ class Reflector:
             return None
         head = flow.shape.head(flow.lane, sealed.seq)
         since_ns = received_ns - flow.opened_ns
-        rest = wire.pack_media_rest(flow.arrivals(), max(since_ns, 0), size)
+        rest = wire.pack_media_rest(flow.count, flow.highest, flow.bitmap, max(since_ns, 0), size)
         iv = self._random(IV_BYTES)
         turnaround_ns = min(max(self._now_ns() - received_ns, 0), _MAX_TURNAROUND_NS)
         kind = wire.MEDIA | DOWN
@@ -188,13 +188,13 @@ class Reflector:
         asked = wire.unpack_report_request(sealed)
         if flow is None or asked is None or not sealed.authentic(flow.key):
             return None
-        cookie, base = asked
+        cookie, first = asked
         if not self._proved(cookie, address, now_ns) or not self._clients.take(
             client_of(address), now_ns
         ):
             return None
         flow.reported, flow.heard_ns = True, now_ns
-        body = wire.pack_report(flow.arrivals(base))
+        body = wire.pack_report(flow.count, flow.bitmap, flow.duplicates, first)
         iv = self._random(IV_BYTES)
         return wire.message(wire.REPORT | DOWN, body, key=flow.key, iv=iv)
 
