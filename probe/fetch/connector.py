@@ -57,6 +57,10 @@ class TimedHandler(ResponseHandler):
         if self._content is not None:
             self._settle(self._content)
 
+    def close(self) -> None:
+        """Close at once: aiohttp's closing handshake would go on in the background."""
+        self.abort()
+
     def guard(self, content: StreamReader) -> None:
         """See to it that whoever reads the body learns of the connection's end.
 

@@ -17,6 +17,7 @@ from probe.fetch.errors import EXPECTED, FetchError, describe
 from probe.fetch.order import FetchOrder, FetchOutcome
 from probe.fetch.progress import Progress
 from probe.fetch.redirect import follow
+from probe.fetch.secure import client_context
 from probe.fetch.watching import Sampler, Watch, beside, sample_loaded_rtt
 from probe.loop_lag import LoopLag
 from probe.network import Network
@@ -67,6 +68,7 @@ async def push(
     """
     rng = rng or random.Random()  # noqa: S311 - sampling times need no secrecy
     async with LoopLag() as lag:
+        client_context(order, network)
         progress = Progress(order, direction="up")
         word = await _attempt(network, progress, None, rng, exchange)
     return FetchOutcome(failure=word, fetch=progress.record(), loop_lag_s=lag.worst_s)
@@ -78,6 +80,8 @@ async def _follow(
     """Fetch, and fetch again where the order lets redirects be followed."""
     seen: list[str] = []
     while True:
+        # Loading the trust store takes a while; it is done before the clock starts.
+        client_context(order, network)
         progress = Progress(order)
         word = await _attempt(network, progress, watch, rng)
         seen.append(order.url)

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 from probe.fetch import tcp_info
+from probe.fetch.order import FetchOrder
 from probe.fetch.progress import Progress
 from probe.network import Network, is_literal
 
@@ -27,6 +28,21 @@ class _TimedSSLObject(ssl.SSLObject):
         if (report := _handshake.get()) is not None:
             report()
         super().do_handshake()
+
+
+def client_context(order: FetchOrder, network: Network) -> ssl.SSLContext:
+    """Return the context for an order's handshake; made once per kind of order.
+
+    Args:
+        order: says what to offer and whether to check.
+        network: whom to trust.
+
+    Returns:
+        A context whose handshakes are timed.
+    """
+    context = network.tls_context((order.http,), check_certificate=order.check_certificate)
+    context.sslobject_class = _TimedSSLObject
+    return context
 
 
 async def open_transport(
@@ -57,8 +73,7 @@ async def open_transport(
         return transport, made
     name = order.sni or progress.origin.host
     progress.sni = None if is_literal(name) else name
-    context = network.tls_context((order.http,), check_certificate=order.check_certificate)
-    context.sslobject_class = _TimedSSLObject
+    context = client_context(order, network)
     begun = progress.now()
     _handshake.set(lambda: _note_read(sock, progress))
     transport, made = await loop.create_connection(

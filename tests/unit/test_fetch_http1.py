@@ -209,3 +209,25 @@ async def test_a_body_shorter_than_announced_is_an_early_end():
         outcome = await fetch(FetchOrder(url=f"http://127.0.0.1:{port}/"), Network())
     assert outcome.failure == "eof_error"
     assert (outcome.fetch.body_bytes, outcome.fetch.expected_bytes) == (100, 1000)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+    ],
+)
+async def test_a_server_that_closes_after_its_answer_over_tls_is_no_trouble(
+    trust, tmp_path, monkeypatch, answer
+):
+    async def handle(reader, writer):
+        await request_line(reader)
+        writer.write(answer)
+        writer.close()
+
+    async with peer(handle, tls=trust.server("site.example")) as port:
+        network = trust.network(tmp_path, monkeypatch, f"site.example:443=127.0.0.1:{port}")
+        outcome = await fetch(FetchOrder(url="https://site.example/"), network)
+    assert outcome.failure is None
+    assert outcome.fetch.status == 200
