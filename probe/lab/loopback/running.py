@@ -16,7 +16,7 @@ from probe.lab.loopback.services import (
     serve_files,
     serve_stun,
 )
-from probe.lab.loopback.tcp_relay import relay_tcp
+from probe.lab.loopback.tcp_relay import TcpRelay
 from probe.lab.loopback.udp_relay import relay_udp
 from probe.lab.loopback.wire import Wire
 from probe.lab.rules import Preset
@@ -77,20 +77,19 @@ class _Relays:
 
     async def tcp(self, site: Site, hosts: tuple[str, ...], port: int, server: Peer) -> None:
         """Stand for a TCP port of a site, under each of these names."""
-        here = _loopback(site)
-        relay = await relay_tcp(self._wire, (site.address, port), server, here)
+        relay = TcpRelay(self._wire, (site.address, port), server, _loopback(site))
         self._stack.callback(relay.close)
-        self._note(hosts, port, here, relay.sockets[0].getsockname()[1])
+        await relay.open()
+        self._note(hosts, port, relay.address)
 
     async def udp(self, site: Site, hosts: tuple[str, ...], port: int, server: Peer) -> None:
         """Stand for a UDP port of a site, under each of these names."""
-        here = _loopback(site)
-        relay, local = await relay_udp(self._wire, (site.address, port), server, here)
+        relay = await relay_udp(self._wire, (site.address, port), server, _loopback(site))
         self._stack.callback(relay.close)
-        self._note(hosts, port, here, local)
+        self._note(hosts, port, relay.address)
 
-    def _note(self, hosts: tuple[str, ...], port: int, here: str, local: int) -> None:
-        self.entries += [f"{host}:{port}={here}:{local}" for host in hosts]
+    def _note(self, hosts: tuple[str, ...], port: int, here: Peer) -> None:
+        self.entries += [f"{host}:{port}={here[0]}:{here[1]}" for host in hosts]
 
 
 async def _open(site: Site, relays: _Relays, stack: AsyncExitStack, files: Peer) -> None:

@@ -18,6 +18,8 @@ from probe.lab.rules import Direction
 #: SO_LINGER on with no time: closing sends a RST.
 _LINGER: Final = struct.pack("ii", 1, 0)
 
+Peer = tuple[str, int]
+
 _numbers = itertools.count()
 
 
@@ -78,10 +80,14 @@ class Connection:
         wire: the line and the censor.
         site: the address and port that the relay stands for.
         server: where the real server listens.
+        closed: told when nothing moves on it any more.
     """
 
-    def __init__(self, wire: Wire, site: tuple[str, int], server: tuple[str, int]) -> None:
+    def __init__(
+        self, wire: Wire, site: Peer, server: Peer, closed: Callable[[Connection], None]
+    ) -> None:
         self._server = server
+        self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._flow = next(_numbers)
@@ -96,9 +102,7 @@ class Connection:
         # The first segment, empty, is the SYN: when it has come through, the server is called.
         self._up.open()
 
-    def _stream(
-        self, wire: Wire, site: tuple[str, int], direction: Direction, out: Origin
-    ) -> Stream:
+    def _stream(self, wire: Wire, site: Peer, direction: Direction, out: Origin) -> Stream:
         template = Packet(
             flow=("tcp", self._flow),
             direction=direction,
@@ -162,12 +166,11 @@ class Connection:
                 origin.transport.abort()
         if self._task is not None:
             self._task.cancel()
+        self._closed(self)
 
 
-async def relay_tcp(
-    wire: Wire, site: tuple[str, int], server: tuple[str, int], listen: str
-) -> asyncio.Server:
-    """Stand for a service.
+class TcpRelay:
+    """One TCP port of a service, and the connections through it.
 
     Args:
         wire: the line and the censor.
@@ -175,12 +178,36 @@ async def relay_tcp(
         server: where the real server listens.
         listen: the loopback address to listen on; the port is free choice.
 
-    Returns:
-        The listening server; closing it leaves connections to their ends.
+    Attributes:
+        address: where it listens, once opened.
     """
-    loop = asyncio.get_running_loop()
-    raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # Accepted sockets inherit it: an upload must feel the wire, not the kernel's buffer.
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-    raw.bind((listen, 0))
-    return await loop.create_server(lambda: Connection(wire, site, server).client, sock=raw)
+
+    def __init__(self, wire: Wire, site: Peer, server: Peer, listen: str) -> None:
+        self._make = partial(Connection, wire, site, server, self._forget)
+        self._connections: set[Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self.address: Peer = (listen, 0)
+
+    async def open(self) -> None:
+        """Begin to listen."""
+        raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # Accepted sockets inherit it: an upload must feel the wire, not the kernel's buffer.
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        raw.bind(self.address)
+        self._listener = await asyncio.get_running_loop().create_server(self._accept, sock=raw)
+        self.address = raw.getsockname()
+
+    def close(self) -> None:
+        """Stop listening and close every connection."""
+        if self._listener is not None:
+            self._listener.close()
+        for connection in tuple(self._connections):
+            connection.close()
+
+    def _accept(self) -> Origin:
+        connection = self._make()
+        self._connections.add(connection)
+        return connection.client
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)

@@ -23,13 +23,16 @@ class _Back(asyncio.DatagramProtocol):
 
     def __init__(self, answer: Callable[[bytes], None]) -> None:
         self.transport: asyncio.DatagramTransport | None = None
-        self.early: list[bytes] = []
+        self._early: list[bytes] = []
         self._answer = answer
+        self._closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.DatagramTransport", transport)
-        for data in self.early:
+        for data in self._early:
             self.transport.sendto(data)
+        if self._closed:
+            self.transport.abort()
 
     def datagram_received(self, data: bytes, addr: Peer) -> None:  # noqa: ARG002 - asyncio's signature
         self._answer(data)
@@ -39,9 +42,14 @@ class _Back(asyncio.DatagramProtocol):
 
     def send(self, data: bytes) -> None:
         if self.transport is None:
-            self.early.append(data)
+            self._early.append(data)
         else:
             self.transport.sendto(data)
+
+    def close(self) -> None:
+        self._closed = True
+        if self.transport is not None:
+            self.transport.abort()
 
 
 class UdpRelay(asyncio.DatagramProtocol):
@@ -51,6 +59,9 @@ class UdpRelay(asyncio.DatagramProtocol):
         wire: the line and the censor.
         site: the address and port it has in the lab's world.
         server: where the real server listens.
+
+    Attributes:
+        address: where it listens.
     """
 
     def __init__(self, wire: Wire, site: Peer, server: Peer) -> None:
@@ -61,10 +72,12 @@ class UdpRelay(asyncio.DatagramProtocol):
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
         self._transport: asyncio.DatagramTransport | None = None
+        self.address: Peer = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.DatagramTransport", transport)
+        self.address = transport.get_extra_info("sockname")
 
     def datagram_received(self, data: bytes, addr: Peer) -> None:
         """Carry a client's datagram up."""
@@ -74,8 +87,7 @@ class UdpRelay(asyncio.DatagramProtocol):
     def close(self) -> None:
         """Close every socket."""
         for back in self._backs.values():
-            if back.transport is not None:
-                back.transport.abort()
+            back.close()
         if self._transport is not None:
             self._transport.abort()
 
@@ -88,9 +100,7 @@ class UdpRelay(asyncio.DatagramProtocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             if len(self._backs) >= MOST_CLIENTS:
-                oldest = self._backs.pop(next(iter(self._backs)))
-                if oldest.transport is not None:
-                    oldest.transport.abort()
+                self._backs.pop(next(iter(self._backs))).close()
         self._backs[client] = back
         return back
 
@@ -116,7 +126,7 @@ def _lost(_: Fate) -> None:
     """Nobody tells a UDP sender."""
 
 
-async def relay_udp(wire: Wire, site: Peer, server: Peer, listen: str) -> tuple[UdpRelay, int]:
+async def relay_udp(wire: Wire, site: Peer, server: Peer, listen: str) -> UdpRelay:
     """Stand for one UDP port of a service.
 
     Args:
@@ -126,10 +136,9 @@ async def relay_udp(wire: Wire, site: Peer, server: Peer, listen: str) -> tuple[
         listen: the loopback address to listen on; the port is free choice.
 
     Returns:
-        The relay, and the port it listens on.
+        The open relay.
     """
-    loop = asyncio.get_running_loop()
-    transport, relay = await loop.create_datagram_endpoint(
+    _, relay = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: UdpRelay(wire, site, server), local_addr=(listen, 0)
     )
-    return relay, int(transport.get_extra_info("sockname")[1])
+    return relay
