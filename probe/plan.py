@@ -15,13 +15,14 @@ from probe.targets import CallTarget, Control, Service, Targets
 
 #: Bytes of a transfer that only confirms: enough to show a 128 kbit/s policer beyond its burst,
 #: few enough not to keep the volunteer waiting.
-CONFIRM_BYTES: Final = 160_000
+CONFIRM_BYTES: Final = 100_000
 #: A connect is tried at least this often before its address counts as silent.
 REACH_TRIES: Final = 6
 #: A relay session with a single pair could conclude nothing.
 _LEAST_RELAY_PAIRS: Final = 2
+_ORDER: Final[tuple[Kind, ...]] = ("fetch", "reach", "call")
 #: Pairs a session needs on a clean line; the estimate of bytes and minutes counts on these.
-USUAL_FETCH_PAIRS: Final = 3
+USUAL_FETCH_PAIRS: Final = 5
 USUAL_CALL_PAIRS: Final = 2
 #: Where a session ends undecided (Wald's test; see analysis.sequential for the simulation).
 MAX_FETCH_PAIRS: Final = 25
@@ -132,16 +133,18 @@ def make_plan(
         kinds: kinds of trial wanted.
 
     Returns:
-        The sessions, services in random order, and the cost on a clean line.
+        The sessions and the cost on a clean line. Fetches come first: one that crawls then does
+        so beside the calls. Within a kind, services are in random order.
     """
     names = [name for name in targets.services if not only or name in only]
     rng.shuffle(names)
-    sessions = tuple(
+    wanted = (
         session
         for name in names
         for session in _sessions(targets, name, targets.services[name])
         if session.kind in kinds
     )
+    sessions = tuple(sorted(wanted, key=lambda session: _ORDER.index(session.kind)))
     return Plan(
         sessions,
         bytes=sum(pair_bytes(s) * usual_pairs(s) for s in sessions),
@@ -159,7 +162,7 @@ def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...
     Returns:
         Grade A: the service's own address, asked under the service's name and under the neutral
         host's. Grade B, where there is a far end: the far end, asked under a name known to
-        trigger and under the neutral host's.
+        trigger and under the neutral host's. Best first; one that finds the same is enough.
     """
     if not isinstance(session, FetchSession) or session.control_kind != "C":
         return ()
