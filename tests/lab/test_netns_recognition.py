@@ -114,3 +114,34 @@ def test_where_only_listed_names_pass_the_others_do_not(listed):
 def test_the_far_end_answers_over_tls():
     with lab_with() as lab:
         assert curl(lab, "far.example", path="/bytes/100000")[:2] == (0, 100_000)
+
+
+FETCH_H3 = """
+import asyncio, sys
+from probe.fetch import FetchOrder, fetch
+from probe.network import Network
+done = asyncio.run(fetch(FetchOrder(url=sys.argv[1], http="h3"), Network.from_options()))
+print(done.failure, done.fetch.http, done.fetch.body_bytes, done.fetch.duration_s)
+"""
+
+
+def fetch_h3(lab, name):
+    words = [sys.executable, "-c", FETCH_H3, f"https://{name}/bytes/480000"]
+    failure, http, size, seconds = lab.run(words, check=True, capture_output=True).stdout.split()
+    return failure, http, int(size), float(seconds)
+
+
+def test_a_policer_keyed_to_a_name_finds_it_in_quic():
+    rule = Rule(
+        name="video",
+        match=Match(sni=("*.googlevideo.com",), transport="udp"),
+        effect=Police(rate_bps=1e6, bucket_bytes=16_000),
+    )
+    with lab_with(rule) as lab:
+        slow, fast = (
+            fetch_h3(lab, name) for name in ("rr1---sn-lab.googlevideo.com", "wiki.example")
+        )
+        dropped = lab.counters().down.dropped
+    assert slow[:3] == fast[:3] == (b"None", b"h3", 480_000)
+    assert slow[3] > 480_000 * 8 / 1e6 * 0.9 > 2 > fast[3]
+    assert set(dropped) == {"video"}

@@ -45,6 +45,11 @@ def addresses() -> tuple[str, ...]:
     return tuple(one.address for one in world.SITES)
 
 
+def web_addresses() -> tuple[str, ...]:
+    """List the addresses of everyone's web servers: all but the far end."""
+    return tuple(one.address for one in world.SITES if one.names and one.role != "far_end")
+
+
 def write_certificates(folder: Path) -> Path:
     """Make the lab's own authority and one certificate for every name and address of the world.
 
@@ -82,7 +87,7 @@ def all_servers(folder: Path, *, resolver: str | None) -> list[Server]:
     Returns:
         What to start.
     """
-    servers = [_web(folder), _far_end(folder), *_relays(folder)]
+    servers = [_web(folder), _web_over_quic(folder), _far_end(folder), *_relays(folder)]
     if resolver is not None:
         words = (sys.executable, "-m", "probe.lab.netns.resolver", resolver)
         listens = frozenset({Listen("udp", resolver, dns.PORT)})
@@ -92,8 +97,7 @@ def all_servers(folder: Path, *, resolver: str | None) -> list[Server]:
 
 def _web(folder: Path) -> Server:
     """Serve the object over HTTP/1.1 and HTTP/2, and take connections on messengers' ports."""
-    webs = [one for one in world.SITES if one.names and one.role != "far_end"]
-    secure = [(one.address, world.HTTPS_PORT) for one in webs]
+    secure = [(address, world.HTTPS_PORT) for address in web_addresses()]
     plain = [(one.address, port) for one in world.SITES for port in one.accepts]
     blocks = "\n".join((_block(secure, " ssl http2"), _block(plain, "")))
     config = folder / "nginx.conf"
@@ -101,6 +105,13 @@ def _web(folder: Path) -> Server:
     words = ("nginx", "-p", str(folder), "-c", str(config))
     listens = frozenset(Listen("tcp", *where) for where in (*secure, *plain))
     return Server(name="nginx", words=words, listens=listens)
+
+
+def _web_over_quic(folder: Path) -> Server:
+    """Serve the object over HTTP/3."""
+    words = (sys.executable, "-m", "probe.lab.netns.http3", str(folder))
+    listens = frozenset(Listen("udp", address, world.HTTPS_PORT) for address in web_addresses())
+    return Server(name="http3", words=words, listens=listens)
 
 
 def _block(where: list[tuple[str, int]], how: str) -> str:
