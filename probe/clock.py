@@ -17,6 +17,7 @@ import ctypes
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -31,8 +32,14 @@ _SOFTWARE: Final = 1 << 4
 _OPT_ID: Final = 1 << 7
 _OPT_TSONLY: Final = 1 << 11
 _IP_RECVERR: Final = 11
+_IP_RECVTTL: Final = 12
 _IPV6_RECVERR: Final = 25
 _ORIGIN_TIMESTAMPING: Final = 4
+
+_TTL: Final = (
+    (socket.IPPROTO_IP, socket.IP_TTL),
+    (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT),
+)
 
 _TIMESPEC: Final = struct.Struct("=qq")
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
@@ -141,11 +148,15 @@ class WallOffset:
 
 
 class Datagram(msgspec.Struct, frozen=True):
-    """What one receive gave: the payload, who sent it, and the kernel's stamp (wall clock, ns)."""
+    """What one receive gave: the payload, who sent it, the kernel's stamp (wall clock, ns).
+
+    ``ttl`` is the time to live (IPv6: hop limit) it came with, where ``enable_ttl`` asked for it.
+    """
 
     data: bytes
     address: tuple[str, int]
     kernel_ns: int | None
+    ttl: int | None = None
 
 
 def enable_stamps(sock: socket.socket, *, transmit: bool) -> None:
@@ -170,6 +181,14 @@ def enable_stamps(sock: socket.socket, *, transmit: bool) -> None:
         return
 
 
+def enable_ttl(sock: socket.socket) -> None:
+    """Ask the kernel for the time to live of what comes in."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+
+
 def receive(sock: socket.socket, limit_bytes: int = 2048) -> Datagram:
     """Take one datagram with its kernel stamp.
 
@@ -185,11 +204,13 @@ def receive(sock: socket.socket, limit_bytes: int = 2048) -> Datagram:
         OSError: an error is pending on the socket, such as an ICMP unreachable.
     """
     data, ancillary, _, address = sock.recvmsg(limit_bytes, _ANCILLARY_BYTES)
-    kernel_ns = None
+    kernel_ns = ttl = None
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind in (_SO_TIMESTAMPING, _SO_TIMESTAMPNS):
             kernel_ns = _nanoseconds(value)
-    return Datagram(data, address[:2] if address else ("", 0), kernel_ns)
+        elif (level, kind) in _TTL:
+            ttl = int.from_bytes(value, sys.byteorder)
+    return Datagram(data, address[:2] if address else ("", 0), kernel_ns, ttl)
 
 
 def transmit_stamp(sock: socket.socket) -> tuple[int, int] | None:

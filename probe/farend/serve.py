@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from probe.clock import WallOffset
+from probe.clock import Datagram, WallOffset
 from probe.farend.reflector import Reflector, ReflectorLimits
-from probe.farend.udp import ReflectorSocket
+from probe.farend.stamp import StampReflector
+from probe.farend.udp import Answer, AnsweringSocket
 from probe.farend.web import WebLimits, make_app, quiet_logger
 
 
@@ -24,6 +25,8 @@ class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         host: address to listen on; ``::`` is every address, IPv6 and IPv4.
         calls: UDP ports that reflect calls; 0 takes a free one.
+        stamp: UDP ports that answer STAMP (RFC 8762: 862), none unless asked for: its senders
+            prove no address.
         https_port: TCP port of the web side; ``None`` for none, 0 for a free one.
         certificate: its certificate chain, PEM.
         key: and private key, PEM.
@@ -33,6 +36,7 @@ class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "::"
     calls: tuple[int, ...] = (3478, 1400, 599)
+    stamp: tuple[int, ...] = ()
     https_port: int | None = 443
     certificate: Path | None = None
     key: Path | None = None
@@ -45,6 +49,7 @@ class RunningFarEnd(msgspec.Struct, frozen=True):
 
     call_ports: tuple[int, ...]
     https_port: int | None
+    stamp_ports: tuple[int, ...] = ()
 
 
 @asynccontextmanager
@@ -71,19 +76,25 @@ async def serve(config: FarEndConfig) -> AsyncIterator[RunningFarEnd]:
         limits=config.reflector,
     )
     async with AsyncExitStack() as stack:
-        ports = tuple(_listen(config.host, port, reflector, wall, stack) for port in config.calls)
+
+        def reflect(datagram: Datagram, received_ns: int) -> list[bytes]:
+            return reflector.handle(datagram.data, datagram.address, received_ns)
+
+        stamp = StampReflector(monotonic_ns=time.monotonic_ns, unix_ns=time.time_ns)
+        calls = tuple(_listen(config.host, port, reflect, wall, stack) for port in config.calls)
+        stamps = tuple(
+            _listen(config.host, port, stamp.handle, wall, stack) for port in config.stamp
+        )
         https_port = None
         if config.https_port is not None:
             https_port = await _serve_web(config, stack)
-        yield RunningFarEnd(ports, https_port)
+        yield RunningFarEnd(calls, https_port, stamps)
 
 
-def _listen(
-    host: str, port: int, reflector: Reflector, wall: WallOffset, stack: AsyncExitStack
-) -> int:
+def _listen(host: str, port: int, answer: Answer, wall: WallOffset, stack: AsyncExitStack) -> int:
     """Open a port, on both families where the host is every address; return which one it got."""
     for address in ("::", "0.0.0.0") if host == "::" else (host,):  # noqa: S104 - a server is to be reached
-        listener = ReflectorSocket((address, port), reflector, wall)
+        listener = AnsweringSocket((address, port), answer, wall)
         stack.callback(listener.close)
         port = listener.port
     return port

@@ -1,4 +1,4 @@
-"""The reflector's sockets: read, hand to the core, send back at once."""
+"""A far end's UDP sockets: read, hand to the core, send back at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from probe.clock import WallOffset, enable_stamps, receive
-from probe.farend.reflector import Reflector
+from probe.clock import Datagram, WallOffset, enable_stamps, enable_ttl, receive
+
+#: Makes replies of a datagram and when it was received (monotonic, ns).
+Answer = Callable[[Datagram, int], Sequence[bytes]]
 
 #: A longer datagram is none of ours, and is cut so that the core can see that it is too long.
 _LIMIT_BYTES: Final = 1500
@@ -18,25 +21,25 @@ _BATCH: Final = 32
 _RECEIVE_BUFFER_BYTES: Final = 4 << 20
 
 
-class ReflectorSocket:
+class AnsweringSocket:
     """One UDP port of a far end.
 
     Attributes:
         port: the one it got, where 0 was asked for.
     """
 
-    def __init__(self, address: tuple[str, int], reflector: Reflector, wall: WallOffset) -> None:
+    def __init__(self, address: tuple[str, int], answer: Answer, wall: WallOffset) -> None:
         """Bind and start answering on the running loop.
 
         Args:
             address: literal address and port; port 0 takes a free one.
-            reflector: the core, shared by all ports.
+            answer: the core; its replies go back to where the datagram came from.
             wall: brings kernel stamps to the monotonic clock.
 
         Raises:
             OSError: the port cannot be had.
         """
-        self._reflector = reflector
+        self._answer = answer
         self._wall = wall
         self._loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -46,6 +49,7 @@ class ReflectorSocket:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             enable_stamps(self._socket, transmit=False)
+            enable_ttl(self._socket)
             self._socket.bind(address)
         except OSError:
             self._socket.close()
@@ -70,7 +74,7 @@ class ReflectorSocket:
             received_ns = now_ns
             if datagram.kernel_ns is not None:
                 received_ns = min(self._wall.to_monotonic(datagram.kernel_ns), now_ns)
-            for reply in self._reflector.handle(datagram.data, datagram.address, received_ns):
+            for reply in self._answer(datagram, received_ns):
                 # A full send buffer or an unreachable client is a lost packet, as on any network.
                 with contextlib.suppress(OSError):
                     self._socket.sendto(reply, datagram.address)
