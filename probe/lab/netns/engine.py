@@ -74,6 +74,9 @@ class Engine:
             packet: the IP packet.
             now: when, s; never earlier than the call before.
         """
+        # What is due goes first: the censor is shown packets in the order of their times.
+        if self._waiting and self._waiting[0][0] <= now:
+            self.run(now)
         if direction == "up":
             self._cross_line(direction, packet, now)
         else:

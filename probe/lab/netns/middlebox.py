@@ -75,9 +75,15 @@ def _carry(
 
 def _answerer(engine: Engine) -> Callable[[], None]:
     def answer() -> None:
+        engine.tally.overrun_packets = sum(map(_overrun, (TUN_UP, TUN_DOWN)))
         os.write(sys.stdout.fileno(), msgspec.json.encode(engine.tally) + b"\n")
 
     return answer
+
+
+def _overrun(device: str) -> int:
+    """Read how many packets the kernel dropped because a device's queue was full."""
+    return int(Path(f"/sys/class/net/{device}/statistics/tx_dropped").read_text())
 
 
 def _be_punctual() -> None:

@@ -30,10 +30,15 @@ class Way(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """Everything a middlebox has counted since it started."""
+    """Everything a middlebox has counted since it started.
+
+    ``overrun_packets`` never reached it: the kernel dropped them because it was too slow. Any of
+    them make what was measured meanwhile the machine's doing and not the preset's.
+    """
 
     up: Way = msgspec.field(default_factory=Way)
     down: Way = msgspec.field(default_factory=Way)
+    overrun_packets: int = 0
 
     def way(self, direction: Direction) -> Way:
         """Pick a direction's counts."""
