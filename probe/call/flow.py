@@ -221,7 +221,6 @@ class Flow:
             self._at += 1
             if self._at < len(self._ledger.planned_ns):
                 self._next = self._talk.media(self._at)
-        self._wall.watch()
         if self._at == len(self._ledger.planned_ns) or self._is_over():
             assert self._media_over is not None
             if not self._media_over.done():

@@ -93,8 +93,9 @@ class UdpSocket:
         stamp = transmit_stamp(self._socket)
         if stamp is None:
             return False
-        if self._numbers_hold:
-            self._listener.on_left(stamp[0], self._wall.to_monotonic(stamp[1]))
+        kernel_ns = self._monotonic(stamp[1])
+        if self._numbers_hold and kernel_ns is not None:
+            self._listener.on_left(stamp[0], kernel_ns)
         return True
 
     def close(self) -> None:
@@ -115,6 +116,9 @@ class UdpSocket:
             self._listener.on_error(error)
         else:
             user_ns = time.monotonic_ns()
-            stamp_ns = datagram.kernel_ns
-            kernel_ns = None if stamp_ns is None else self._wall.to_monotonic(stamp_ns)
-            self._listener.on_datagram(datagram.data, user_ns, kernel_ns)
+            self._listener.on_datagram(datagram.data, user_ns, self._monotonic(datagram.kernel_ns))
+
+    def _monotonic(self, stamp_ns: int | None) -> int | None:
+        # Looked at each time: a stamp from after the wall clock was set needs the new offset.
+        self._wall.watch()
+        return None if stamp_ns is None else self._wall.to_monotonic(stamp_ns)

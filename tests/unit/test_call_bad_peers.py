@@ -1,0 +1,205 @@
+"""Peers and networks that misbehave, over real sockets: every packet gets a fate."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import time
+
+import pytest
+
+from probe.call import CallOrder
+from probe.call.ledger import Ledger
+from probe.call.pair import call_flows
+from probe.call.udp import UdpSocket
+from probe.clock import WallOffset
+from probe.farend import FarEndConfig, serve
+from probe.network import Network
+from probe.trace import FATES, unpack_trace
+
+MS = 1_000_000
+
+
+class Middle:
+    """A box on loopback between probe and far end: a socket of its own for each flow.
+
+    ``pass_up`` and ``pass_down`` are given the datagram and how many came before it on that way,
+    and return what goes on: any number of datagrams.
+    """
+
+    def __init__(self, far_port, pass_up=None, pass_down=None):
+        self.far = ("127.0.0.1", far_port)
+        self.pass_up = pass_up or (lambda data, _: [data])
+        self.pass_down = pass_down or (lambda data, _: [data])
+        self.outer = {}
+        self.counts = {"up": 0, "down": 0}
+        self.loop = asyncio.get_running_loop()
+        self.inner = self.open(self.from_probe)
+        self.inner.bind(("127.0.0.1", 0))
+        self.port = self.inner.getsockname()[1]
+
+    def open(self, reader, *words):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.loop.add_reader(sock, reader, sock, *words)
+        return sock
+
+    def from_probe(self, sock):
+        data, address = sock.recvfrom(2048)
+        if address not in self.outer:
+            self.outer[address] = self.open(self.from_far_end, address)
+        for datagram in self.pass_up(data, self.counts["up"]):
+            self.outer[address].sendto(datagram, self.far)
+        self.counts["up"] += 1
+
+    def from_far_end(self, sock, address):
+        data = sock.recv(2048)
+        for datagram in self.pass_down(data, self.counts["down"]):
+            self.inner.sendto(datagram, address)
+        self.counts["down"] += 1
+
+    def rebind(self):
+        """Forget every mapping, as a NAT does that restarts."""
+        for sock in self.outer.values():
+            self.loop.remove_reader(sock)
+            sock.close()
+        self.outer.clear()
+
+    def close(self):
+        self.rebind()
+        self.loop.remove_reader(self.inner)
+        self.inner.close()
+
+
+@contextlib.asynccontextmanager
+async def middle(**ways):
+    async with serve(FarEndConfig(host="127.0.0.1", calls=(0,), https_port=None)) as running:
+        box = Middle(running.call_ports[0], **ways)
+        try:
+            yield box
+        finally:
+            box.close()
+
+
+async def call_through(box, flows=2):
+    order = CallOrder(host="127.0.0.1", port=box.port, duration_s=1.2, seed=1)
+    outcomes = await call_flows([order] * flows, Network())
+    return [(outcome, fates(outcome)) for outcome in outcomes]
+
+
+def fates(outcome):
+    return [FATES[index] for index in unpack_trace(outcome.call.trace)["fate"]]
+
+
+async def test_a_nat_that_rebinds_mid_call_costs_the_replies_and_no_knowledge():
+    async with middle() as box:
+        asyncio.get_running_loop().call_later(0.7, box.rebind)
+        results = await call_through(box)
+    for outcome, fate in results:
+        kept = fate.count("ok")
+        assert 5 <= kept <= 15
+        assert fate == ["ok"] * kept + ["lost_down"] * (20 - kept)
+        assert (outcome.failure, outcome.call.ended) == (None, "complete")
+        assert outcome.call.far_received == 20
+
+
+async def test_replies_sent_twice_are_duplicates_and_lose_nothing():
+    async with middle(pass_down=lambda data, _: [data, data]) as box:
+        results = await call_through(box)
+    for outcome, fate in results:
+        assert fate == ["duplicate"] * 20
+        assert (outcome.call.received, outcome.call.duplicates) == (20, 20)
+
+
+async def test_packets_sent_twice_on_the_way_up_are_counted_by_the_far_end():
+    async with middle(pass_up=lambda data, _: [data, data]) as box:
+        results = await call_through(box)
+    for outcome, fate in results:
+        assert fate == ["ok"] * 20
+        assert outcome.call.duplicates == 20
+
+
+async def test_noise_truncation_and_stretching_on_the_way_down_are_losses_and_nothing_worse():
+    rng = random.Random(5)
+
+    def spoil(data, _):
+        if len(data) < 140 or len(data) == 480:  # the opening and the report stay whole
+            return [data]
+        kind = rng.randrange(4)
+        return [(data, data[:-7], data + b"x", rng.randbytes(len(data)))[kind]]
+
+    async with middle(pass_down=spoil) as box:
+        results = await call_through(box)
+    for outcome, fate in results:
+        assert set(fate) <= {"ok", "lost_down"}
+        assert outcome.call.received == fate.count("ok") < 20
+        assert outcome.failure is None
+
+
+async def test_replies_that_come_in_another_order_are_each_their_own_packets():
+    held = []
+
+    def swap(data, _):
+        if len(data) < 140 or len(data) == 480:
+            return [data]
+        held.append(data)
+        return [held.pop(), held.pop()] if len(held) == 2 else []
+
+    async with middle(pass_down=swap) as box:
+        [(_, fate)] = await call_through(box, flows=1)
+    assert fate == ["ok"] * 20
+
+
+async def test_a_lossy_opening_is_repeated_until_it_is_through():
+    async with middle(
+        pass_up=lambda data, before: [data] if before >= 3 else [],
+        pass_down=lambda data, before: [data] if before >= 3 else [],
+    ) as box:
+        results = await call_through(box)
+    for outcome, fate in results:
+        assert outcome.call.setup == "ok"
+        assert outcome.call.setup_s > 0.9
+        assert fate == ["ok"] * 20
+
+
+class Listening:
+    """A listener that keeps what it is told."""
+
+    def __init__(self):
+        self.left, self.came = [], []
+
+    def on_left(self, number, kernel_ns):
+        self.left.append((number, kernel_ns))
+
+    def on_datagram(self, data, user_ns, kernel_ns):
+        self.came.append((data, user_ns, kernel_ns))
+
+    def on_error(self, error):
+        raise error
+
+
+@pytest.mark.parametrize("step_ns", [-3_600_000 * MS, 50 * MS, 3_600_000 * MS])
+async def test_a_wall_clock_set_mid_call_moves_no_stamp(step_ns):
+    """The step is made by lying about the wall clock before it, not after: kernels cannot lie."""
+    lie = {"ns": -step_ns}
+    wall = WallOffset(wall_ns=lambda: time.time_ns() + lie["ns"])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
+        echo.bind(("127.0.0.1", 0))
+        listener = Listening()
+        sock = UdpSocket(echo.getsockname(), wall, listener)
+        lie["ns"] = 0
+        sent_ns = sock.send(b"ping")
+        sock.take_stamp()
+        echo.sendto(*echo.recvfrom(10))
+        await asyncio.sleep(0.05)
+        sock.close()
+    assert wall.step_ns == pytest.approx(step_ns, abs=MS)
+    (_, user_ns, kernel_ns), (_, left_ns) = listener.came[0], listener.left[0]
+    assert sent_ns <= left_ns + MS
+    assert left_ns - MS <= kernel_ns <= user_ns + MS
+
+
+def test_stamps_thrown_off_by_a_step_they_did_not_see_are_left_out():
+    ledger = Ledger((0, 60 * MS), (150, 150), far_end=True)
+    ledger.sent(0, 0)
+    ledger.left(0, -3_600_000 * MS)
+    assert ledger.columns()["kernel_send_ns"] == [None]
