@@ -5,22 +5,30 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
+import numpy as np
 
 from analysis.areas import Area, judge_areas
 from analysis.baseline import CONTROL
 from analysis.data import Data
+from analysis.events import Timeline, find_events
 from analysis.finding import Finding, Rate, Slowdown, Window
 from analysis.ingest import NOT_JUDGED
-from analysis.merge import merge
-from analysis.rollup import Rolled, roll
+from analysis.merge import BAD, merge
+from analysis.rates import Mode, mode
+from analysis.rollup import HOUR_S, Rolled, groups, roll
 
 
 class Detection(msgspec.Struct, frozen=True):
-    """Findings, and what they rest on. ``areas`` leaves the pairs of controls out."""
+    """Findings, and what they rest on. ``areas`` leaves the pairs of controls out.
+
+    ``modes`` has the rate the slow tests of a crowd gather at, by service and kind.
+    """
 
     findings: tuple[Finding, ...]
     areas: tuple[Area, ...]
     controls: tuple[Area, ...]
+    timeline: Timeline
+    modes: dict[tuple[str, str], Mode]
     rolled: Rolled
 
 
@@ -39,18 +47,66 @@ def detect(data: Data) -> Detection:
     rolled = roll(data.table())
     areas = judge_areas(rolled)
     claims = tuple(area for area in areas if area.service not in NOT_JUDGED)
-    counted = [from_area(area) for area in claims if not area.judged]
-    findings = merge(data.judged) + counted
+    timeline = find_events(rolled, claims)
+    rates = groups(rolled.rates)
+    counted = [from_area(area, _mode(rolled, rates, area)) for area in claims if not area.judged]
+    findings = [_dated(finding, timeline) for finding in merge(data.judged) + counted]
     findings.sort(key=lambda item: (item.service, item.kind, item.country, item.asn))
-    controls = tuple(area for area in areas if area.service == CONTROL)
-    return Detection(tuple(findings), claims, controls, rolled)
+    return Detection(
+        tuple(findings),
+        claims,
+        tuple(area for area in areas if area.service == CONTROL),
+        timeline,
+        _modes(rolled, claims),
+        rolled,
+    )
 
 
-def from_area(area: Area) -> Finding:
+def _modes(rolled: Rolled, claims: tuple[Area, ...]) -> dict[tuple[str, str], Mode]:
+    """Find each crowd's common rate over the networks that are slowed."""
+    rates = groups(rolled.rates)
+    found = {}
+    for key in {(area.service, area.kind) for area in claims if not area.judged}:
+        slowed = [
+            rates[cell]
+            for area in claims
+            if (area.service, area.kind) == key and area.answer == "slowed"
+            if (cell := (*key, area.country, area.asn)) in rates
+        ]
+        rows = np.concatenate([np.r_[part] for part in slowed]) if slowed else np.array([], int)
+        part = {name: values[rows] for name, values in rolled.rates.items()}
+        if (here := mode(part)) and here.concentrated:
+            found[key] = here
+    return found
+
+
+def _mode(rolled: Rolled, rates: dict[tuple[str, str, str, int], slice], area: Area) -> Mode | None:
+    cell = (area.service, area.kind, area.country, area.asn)
+    if area.answer != "slowed" or cell not in rates:
+        return None
+    found = mode({name: values[rates[cell]] for name, values in rolled.rates.items()})
+    return found if found and found.concentrated else None
+
+
+def _dated(finding: Finding, timeline: Timeline) -> Finding:
+    """Put in when it began and ended, where the network's history tells."""
+    cell = (finding.service, finding.kind, finding.country, finding.asn)
+    run = timeline.runs.get(cell)
+    if run is None or finding.verdict not in BAD or not run.changes:
+        return finding
+    onsets = [change for change in run.changes if change.to == "slowed" and not change.open_start]
+    last = run.changes[-1]
+    since = _utc(onsets[-1].hour * HOUR_S) if onsets else finding.since
+    until = _utc(last.hour * HOUR_S) if last.to == "normal" else None
+    return msgspec.structs.replace(finding, since=since, until=until)
+
+
+def from_area(area: Area, rate: Mode | None) -> Finding:
     """Say of a network's crowd what the counts say.
 
     Args:
         area: a tested cell.
+        rate: the rate its slow tests gather at, if they do.
 
     Returns:
         ``throttled`` where slow pairs are more than chance, ``normal`` where the network is
@@ -69,7 +125,7 @@ def from_area(area: Area) -> Finding:
         grade=area.grade,  # type: ignore[arg-type]  # stored as the letter it is
         verdict={"slowed": "throttled", "clear": "normal"}.get(area.answer, "inconclusive"),  # type: ignore[arg-type]  # all three are verdicts
         mechanism="unclassified" if slowed else None,
-        rate_bps=Rate(value=area.hit_bps) if slowed and area.hit_bps else None,
+        rate_bps=Rate(value=rate.rate_bps, low=rate.low_bps, high=rate.high_bps) if rate else None,
         slowdown=Slowdown(value=area.slowdown) if slowed and area.slowdown else None,
         since=None,
         until=None,

@@ -41,6 +41,7 @@ class Rolled(msgspec.Struct, frozen=True):
     target: Columns
     control: Columns
     rates: Columns
+    witnesses: Columns
 
 
 def roll(sessions: Any) -> Rolled:
@@ -56,6 +57,7 @@ def roll(sessions: Any) -> Rolled:
         speeds(sessions, "target"),
         speeds(sessions, "control"),
         rates(sessions),
+        witnesses(sessions),
     )
 
 
@@ -153,6 +155,18 @@ def tests(sessions: Any) -> Columns:
     """Count all countable sessions as :func:`votes` does, voting or not."""
     unjudged = sessions.verdict.isnull() & sessions.ratio_bin.notnull()
     return _hits(sessions.filter(sessions.hit.notnull() | unjudged))
+
+
+def witnesses(sessions: Any) -> Columns:
+    """Name the probes whose votes were hits, by hour: few rows, for hits are few or matter.
+
+    Returns:
+        ``service kind country asn hour probe n``.
+    """
+    hits = (sessions.hit == 1) | (sessions.verdict.isnull() & (sessions.hits > 0))
+    chosen = sessions.filter(sessions.vote & hits).mutate(hour=lambda t: t.start_s // HOUR_S)
+    keys = (*CELL, "hour", "probe")
+    return _run(chosen.group_by(keys).aggregate(n=chosen.count()), keys)
 
 
 def findings(sessions: Any) -> list[str]:
