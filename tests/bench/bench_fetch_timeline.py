@@ -56,10 +56,9 @@ def count_at(times, counts, when):
 
 def inside(url, capture):
     """Fetch from the lab's home under a capture; print how many points agree."""
-    dumping = subprocess.Popen(
-        ["tcpdump", "-i", "any", "-y", "LINUX_SLL", "--immediate-mode", "-s", "96", "-U", "-w", capture, "tcp", "port",
-         str(world.HTTPS_PORT)], stderr=subprocess.PIPE,
-    )  # fmt: skip
+    dump = ["tcpdump", "-i", "any", "-y", "LINUX_SLL", "--immediate-mode", "-s", "96", "-U"]
+    flow = ["-w", capture, "tcp", "port", str(world.HTTPS_PORT)]
+    dumping = subprocess.Popen([*dump, *flow], stderr=subprocess.PIPE)
     dumping.stderr.readline()
     offsets = []
 
