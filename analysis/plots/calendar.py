@@ -107,10 +107,10 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
         axes.annotate(
             mark.text,
             (line.get_xdata()[0], 1),  # type: ignore[index]  # a vertical line has two points
-            (0, 3),
+            (3 if mark.found else -3, 3),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            ha="center",
+            ha="left" if mark.found else "right",
             fontsize=7.5,
             color=style.EVENT,
         )

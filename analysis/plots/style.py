@@ -56,7 +56,7 @@ _RC: Final[dict[str, Any]] = {
     # What a record says is shown as it is: a dollar sign is no formula.
     "text.parse_math": False,
 }
-_FORMATS: Final = ("svg", "png", "pdf")
+_WIDE: Final = 100
 
 
 @contextmanager
@@ -121,11 +121,6 @@ def save(figure: Figure, path: str) -> None:
         figure.savefig(path, facecolor="white", dpi=200)
 
 
-def formats() -> tuple[str, ...]:
-    """Return the endings :func:`save` can write."""
-    return _FORMATS
-
-
 def bit_rate(value: float, _: object = None) -> str:
     """Write a rate for people: ``128 kbit/s``, ``41 Mbit/s``."""
     for factor, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
@@ -135,10 +130,17 @@ def bit_rate(value: float, _: object = None) -> str:
 
 
 def rate_axis(axes: Axes, which: str = "y") -> None:
-    """Make an axis logarithmic, in bit/s, with a label on every decade."""
+    """Make an axis logarithmic, in bit/s, at least a decade long, labelled."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     (axes.set_yscale if which == "y" else axes.set_xscale)("log")
-    axis.set_major_locator(LogLocator(numticks=12))
+    low, high = axes.get_ylim() if which == "y" else axes.get_xlim()
+    if high < 10 * low:
+        # Speeds that hardly differ are shown as hardly differing.
+        middle = (low * high) ** 0.5
+        low, high = middle / 10**0.75, middle * 10**0.75
+        (axes.set_ylim if which == "y" else axes.set_xlim)(low, high)
+    steps = (1.0,) if high > _WIDE * low else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=12))
     axis.set_major_formatter(FuncFormatter(bit_rate))
     axis.set_minor_formatter(NullFormatter())
 

@@ -172,6 +172,7 @@ def _loss_line(
 ) -> None:
     """Plot the share lost in groups of neighbouring packets, over all flows."""
     label, colour, marker = look
+    filled = marker != "o"
     tallies = [_lost(flow, _LOST[direction]) for flow in flows]
     longest = max((len(tally) for tally in tallies), default=0)
     if not longest:
@@ -189,7 +190,8 @@ def _loss_line(
         k[there] / n[there],
         marker + "-",
         color=colour,
-        ms=4,
+        ms=4 if filled else 6.5,
+        mfc=colour if filled else "none",
         lw=1.1,
         label=f"{label}\n(n = {int(n.sum())} packets)",
     )

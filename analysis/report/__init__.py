@@ -32,6 +32,7 @@ _BADGES: Final = {
     "inconclusive": "not sure",
 }
 _ORDER: Final = tuple(_BADGES)
+_MOST_ROWS: Final = 20
 _GRADES: Final = {
     "A": "same server, neutral name",
     "B": "our own server on both sides",
@@ -98,6 +99,7 @@ def render(detection: Detection, shown: Sequence[Section], made: datetime, data:
         grades=_GRADES,
         counts=_counts(ordered),
         telling=telling,
+        most=_MOST_ROWS,
         open=open_ones,
         sections=shown,
         window=_window(ordered),

@@ -9,12 +9,17 @@ import msgspec
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from analysis import known
 from analysis.areas import Area
 from analysis.data import Data
 from analysis.detect import Detection
+from analysis.events import Event
+from analysis.merge import BAD
 from analysis.plots import calendar, crowd, trials
-from analysis.plots.style import to_svg
+from analysis.plots.style import bit_rate, to_svg
+from analysis.rates import Mode
 from analysis.runfiles import Session
+from analysis.shares import percent
 
 _MOST_ROWS: Final = 60
 
@@ -26,11 +31,21 @@ class Plot(msgspec.Struct, frozen=True):
     caption: str
 
 
+class EventLine(msgspec.Struct, frozen=True):
+    """One event in words; ``known`` is the known event it is taken to be."""
+
+    text: str
+    networks: list[str]
+    known: str
+
+
 class Section(msgspec.Struct, frozen=True):
-    """One service and kind."""
+    """One service and kind. ``lead`` is what its networks say together; may be empty."""
 
     service: str
     kind: str
+    lead: str
+    events: list[EventLine]
     plots: list[Plot]
     areas: list[Area]
     areas_left_out: int
@@ -45,14 +60,19 @@ def sections(data: Data, detection: Detection) -> list[Section]:
         detection: what was found in it.
 
     Returns:
-        A section a service and kind, in the order of their names.
+        A section a service and kind, those interfered with first.
     """
     sessions: dict[tuple[str, str], list[Session]] = {}
     for session in data.sessions:
         first = session.trials[0]
         sessions.setdefault((first.service, first.kind), []).append(session)
-    keys = sorted({(finding.service, finding.kind) for finding in detection.findings})
-    return [_section(key, sessions.get(key, []), detection) for key in keys]
+    weight = {key: at for at, key in enumerate((*BAD, "slow_line", "inconclusive", "normal"))}
+    keys: dict[tuple[str, str], int] = {}
+    for finding in detection.findings:
+        key = (finding.service, finding.kind)
+        keys[key] = min(keys.get(key, len(weight)), weight[finding.verdict])
+    ordered = sorted(keys, key=lambda key: (keys[key], key))
+    return [_section(key, sessions.get(key, []), detection) for key in ordered]
 
 
 def _section(key: tuple[str, str], sessions: Sequence[Session], detection: Detection) -> Section:
@@ -70,6 +90,8 @@ def _section(key: tuple[str, str], sessions: Sequence[Session], detection: Detec
     return Section(
         service,
         kind,
+        _lead(mine, detection.modes.get(key)),
+        [_event_line(event) for event in detection.timeline.events if _is(event, key)],
         plots,
         judged[:_MOST_ROWS],
         len(judged[_MOST_ROWS:]),
@@ -108,8 +130,67 @@ def _of_areas(
     return [
         ("areas", crowd.areas(areas, service), _AREAS),
         ("rates", crowd.rates(target, control, slow, service), _RATES),
-        ("days", calendar.days(rolled.tests, areas, service), _DAYS),
+        ("days", calendar.days(rolled.tests, areas, service, marks(key, detection)), _DAYS),
     ]
+
+
+def marks(key: tuple[str, str], detection: Detection) -> list[calendar.Mark]:
+    """Return the dated lines of a service's plots: known events, and those found.
+
+    Args:
+        key: service and kind.
+        detection: what was found.
+    """
+    events = [event for event in detection.timeline.events if _is(event, key)]
+    windows = [f.window for f in detection.findings if (f.service, f.kind) == key]
+    start, end = min(w.start for w in windows), max(w.end for w in windows)
+    return [
+        calendar.Mark(item.when, item.label)
+        for item in known.of_service(known.load(), key[0], start, end)
+    ] + [
+        calendar.Mark(event.at, f"{event.what} found", found=True)
+        for event in events
+        if not event.before_data
+    ]
+
+
+def _is(event: Event, key: tuple[str, str]) -> bool:
+    return (event.service, event.kind) == key
+
+
+def _lead(areas: Sequence[Area], rate: Mode | None) -> str:
+    """Say in a sentence a country what its networks say together."""
+    sentences = []
+    judged = [area for area in areas if area.answer != "too little"]
+    for country in sorted({area.country for area in judged}):
+        here = [area for area in judged if area.country == country]
+        slowed = sum(area.answer == "slowed" for area in here)
+        if slowed:
+            sentences.append(
+                f"{country}: slowed on {slowed} of {len(here)} networks that have enough tests."
+            )
+    if rate:
+        sentences.append(
+            f"Slow tests gather at {bit_rate(rate.rate_bps)} "
+            f"({bit_rate(rate.low_bps)} to {bit_rate(rate.high_bps)}): "
+            f"{percent(rate.inside, rate.n)} are within 10 % of it, on lines of every speed."
+        )
+    return " ".join(sentences)
+
+
+def _event_line(event: Event) -> EventLine:
+    what = "Slowed" if event.what == "onset" else "No longer slowed"
+    near = known.match(event, known.load())
+    if event.before_data:
+        text = f"{what} already when the data begin"
+    else:
+        text = (
+            f"{what} since {event.at:%Y-%m-%d %H:%M} UTC, between {event.earliest:%d %b %H:%M} "
+            f"and {event.latest:%d %b %H:%M}"
+        )
+    networks = [f"{place.country} AS{place.asn} {place.network or ''}" for place in event.places]
+    source = f"{near.label}, {near.when:%Y-%m-%d}: {near.scope} ({near.source})" if near else ""
+    return EventLine(text, networks, source)
 
 
 def _svg(figure: Figure, name: str) -> Markup:
