@@ -404,6 +404,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     ``accept`` lists verdicts that are honest too (a partial censor may stay ``inconclusive``).
     ``rate_bps`` is the limit at the network level; ``mechanisms`` any of which is right.
+    ``onset_packet`` counts every packet of the flow from 1, those of its set-up included.
     """
 
     service: str

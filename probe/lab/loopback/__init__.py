@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
+from probe.lab.loopback.folder import OwnedFolder
 from probe.lab.loopback.order import Order, Ready
 from probe.lab.rules import Preset
 
-_PREFIX: Final = "throttle-lab-"
 _READY_WITHIN_S: Final = 30.0
 _GONE_WITHIN_S: Final = 5.0
 
@@ -49,17 +45,14 @@ class LoopbackLab:
             )
         self._preset = preset
         self._seed = seed
-        self._directory: Path | None = None
+        self._folder: OwnedFolder | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._claim: int | None = None
 
     async def __aenter__(self) -> Self:
         """Start the process and wait until every service answers."""
-        _sweep(Path(tempfile.gettempdir()))
-        self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._claim = _claim(self._directory)
+        self._folder = OwnedFolder()
         try:
-            ready = await self._start(self._directory)
+            ready = await self._start(self._folder.path)
         except BaseException:  # whatever stopped it, an interrupt too, nothing stays behind
             await self._stop()
             raise
@@ -110,31 +103,6 @@ class LoopbackLab:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-        if self._claim is not None:
-            os.close(self._claim)
-            self._claim = None
-
-
-def _claim(directory: Path) -> int | None:
-    """Lock a folder while this process lives; None when its owner still does."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the folders of labs whose owner was killed before it could."""
-    for left in parent.glob(f"{_PREFIX}*"):
-        try:
-            handle = _claim(left)
-        except OSError:  # gone meanwhile, or another user's: not ours to remove
-            continue
-        if handle is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(handle)
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
