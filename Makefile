@@ -28,7 +28,7 @@ lint: install
 	$(bin)/mypy
 
 bench: install
-	set -e; for bench in $(wildcard tests/bench/*.py); do echo "== $$bench"; $(bin)/python $$bench; done
+	set -e; for bench in $(wildcard tests/bench/bench_*.py); do echo "== $$bench"; $(bin)/python $$bench; done
 
 # The console scripts point at the sources, so only a change of the project's own metadata needs
 # a second install.
