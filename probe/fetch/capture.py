@@ -1,0 +1,103 @@
+"""Sees the machine's own packets while a trial runs; needs the right to raw sockets (NET_RAW)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from probe.fetch.packets import Seen, evidence
+from probe.network import Address
+
+#: A trial has a few hundred packets; far more means that something else is talking.
+MAX_PACKETS: Final = 50_000
+_HEAD_BYTES: Final = 160
+_BUFFER_BYTES: Final = 1 << 22
+_WAKE_S: Final = 0.1
+_ETH_P_ALL: Final = 3
+_ETH_P_IP: Final = 0x0800
+_ETH_P_IPV6: Final = 0x86DD
+_OUTGOING: Final = 4
+#: ``SO_TIMESTAMPNS`` of Linux, which :mod:`socket` does not name.
+_SO_TIMESTAMPNS: Final = 35
+
+
+class CaptureError(OSError):
+    """Packets cannot be seen; the text says why and what to do."""
+
+
+class Capture:
+    """Keeps the heads of packets, in memory, while the ``with`` block runs.
+
+    Raises:
+        CaptureError: on entering, where the machine does not allow it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[Seen] = []
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+        except (OSError, AttributeError) as error:
+            raise CaptureError(
+                f"--pcap: found no way to see packets ({error}), expected Linux and the right to "
+                "raw sockets: run as root, or give the container --cap-add NET_RAW"
+            ) from error
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        with contextlib.suppress(OSError):
+            # As much as the system grants; without it a burst may leave gaps in the evidence.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+        sock.settimeout(_WAKE_S)
+        self._thread = threading.Thread(target=self._listen, args=(sock,), name="capture")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def write(self, path: Path, server: Address) -> int:
+        """Write what belongs to one trial, cleaned, after the block has ended.
+
+        Args:
+            path: the file to make.
+            server: the address and port the trial spoke with.
+
+        Returns:
+            How many bytes the file has.
+        """
+        content = evidence(self._seen, server)
+        return path.write_bytes(content)
+
+    def _listen(self, sock: socket.socket) -> None:
+        with sock:
+            while not self._done.is_set() and len(self._seen) < MAX_PACKETS:
+                try:
+                    head, ancillary, _, place = sock.recvmsg(_HEAD_BYTES, 64)
+                except TimeoutError:
+                    continue
+                if place[1] in (_ETH_P_IP, _ETH_P_IPV6) and ancillary:
+                    self._seen.append(_seen(head, ancillary[0][2], place[2] == _OUTGOING))
+
+
+def _seen(head: bytes, stamp: bytes, outgoing: bool) -> Seen:
+    seconds, rest_ns = struct.unpack("=qq", stamp[:16])
+    size = len(head)
+    if head[:1] and head[0] >> 4 == 4 and size >= 4:  # noqa: PLR2004 - IPv4 and its length field
+        size = struct.unpack_from(">H", head, 2)[0]
+    elif size >= 6:  # noqa: PLR2004 - up to IPv6's length field
+        size = struct.unpack_from(">H", head, 4)[0] + 40
+    return Seen(seconds * 1_000_000_000 + rest_ns, outgoing, head, size)
