@@ -12,6 +12,7 @@ from msgspec import UNSET
 from analysis import conclude_call, conclude_fetch, conclude_reach
 from analysis.conclusion import Conclusion, Want
 from analysis.finding import Finding, Window
+from analysis.messaging import messages_work
 from analysis.pairs import Pair, pair_up
 from probe.measurement import Measurement
 
@@ -67,7 +68,7 @@ def judge(trials: Sequence[Measurement], *, offset: float = 0.0) -> Finding:
         since=None,
         until=None,
         log_odds=round(conclusion.log_odds, 3),
-        why=conclusion.why,
+        why=conclusion.why + _messages(conclusion, own),
         direction=conclusion.direction if is_call else UNSET,
         onset_packet=conclusion.onset_packet if is_call else UNSET,
     )
@@ -90,6 +91,15 @@ def advise(trials: Sequence[Measurement], *, offset: float = 0.0) -> Advice:
         return Advice(stop=False, want=None)
     conclusion = _conclude(_own(trials), offset)
     return Advice(stop=conclusion.decided, want=conclusion.want)
+
+
+def _messages(conclusion: Conclusion, own: Sequence[Measurement]) -> str:
+    works = messages_work(own) if conclusion.verdict == "call_degraded" else None
+    said = {
+        True: " Its messages went through meanwhile.",
+        False: " Its messages did not go through either.",
+    }
+    return said.get(works, "") if works is not None else ""
 
 
 def _own(trials: Sequence[Measurement]) -> list[Measurement]:

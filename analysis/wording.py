@@ -10,6 +10,7 @@ import msgspec
 
 from analysis.fetches import figures
 from analysis.finding import Finding, Verdict
+from analysis.messaging import messages_work
 from probe.measurement import Arm, Measurement
 
 _WORDS: Final[dict[Verdict, str]] = {
@@ -68,7 +69,7 @@ def describe(finding: Finding, trials: Sequence[Measurement]) -> Words:
     return Words(
         figures=_figures(finding, trials),
         word=_WORDS[finding.verdict],
-        detail=_detail(finding),
+        detail=_detail(finding) + _messages(finding, trials),
         found=finding.verdict in FOUND,
     )
 
@@ -136,6 +137,11 @@ def _detail(finding: Finding) -> str:
     if finding.verdict == "normal" and finding.kind in _CLEARED:
         return f"{_CLEARED[finding.kind]}, {evidence}"
     return finding.why
+
+
+def _messages(finding: Finding, trials: Sequence[Measurement]) -> str:
+    works = messages_work(trials) if finding.verdict == "call_degraded" else None
+    return {True: ". Messages work", False: ". Messages fail too", None: ""}[works]
 
 
 def _mechanism(finding: Finding) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
+
+from msgspec import structs
 
 from probe.bench import Bench, Progress, Running
 from probe.call import CallOrder, CallOutcome, call_pair
 from probe.limits import RELAY_FLOW_S, RELAY_PROFILE
-from probe.measurement import Arm, Host, Measurement
+from probe.measurement import Arm, Check, Host, Measurement
+from probe.messaging import ask_beside
 from probe.plan import CallSession, RelaySession
 from probe.recorder import Outcome
 from probe.trial import trial
@@ -45,7 +49,12 @@ async def far_end_pair(
             seed=seed,
         )
 
-    return await _flows(running, (order(plan.shape), order("random")), number, bench)
+    orders = order(plan.shape), order("random")
+    if number:
+        return await _flows(running, orders, number, bench)
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(ask_beside(plan, bench))
+        return await _flows(running, orders, number, bench, asked)
 
 
 async def relay_pair(
@@ -82,7 +91,11 @@ async def relay_pair(
 
 
 async def _flows(
-    running: Running, orders: tuple[CallOrder, CallOrder], number: int, bench: Bench
+    running: Running,
+    orders: tuple[CallOrder, CallOrder],
+    number: int,
+    bench: Bench,
+    asked: asyncio.Task[tuple[Check, ...]] | None = None,
 ) -> list[Measurement]:
     """Run both flows at once; which one starts first alternates from pair to pair."""
     await running.hold.trial()
@@ -93,6 +106,9 @@ async def _flows(
         control_out, target_out = await call_pair(control, target, bench.network)
     else:
         target_out, control_out = await call_pair(target, control, bench.network)
+    if asked is not None:
+        call = structs.replace(target_out.call, messaging=await asked)
+        target_out = structs.replace(target_out, call=call)
     flows: tuple[tuple[Arm, CallOrder, CallOutcome], ...] = (
         ("target", target, target_out),
         ("control", control, control_out),

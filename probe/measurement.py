@@ -194,12 +194,21 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, str] = {}
 
 
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at another side of a service while a call to it was under way."""
+
+    endpoint: str
+    failure: str | None = None
+    duration_s: float | None = None
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One call-shaped UDP flow; the flow it is paired with has the same session and round.
 
     ``peer`` says who answered: ``far_end`` (loss has a direction) or ``relay`` (it has not).
     ``setup`` is ``ok``, or what stopped the call before the first media packet. ``ended`` is
-    ``complete``, or why the flow stopped early.
+    ``complete``, or why the flow stopped early. ``messaging`` holds what the service's chat
+    servers and web side answered meanwhile, where they were asked.
     """
 
     peer: Literal["far_end", "relay"] = "far_end"
@@ -223,6 +232,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     setup_s: float | None = None
     ended: Literal["complete", "silence", "unreachable", "interrupted"] = "complete"
     trace: Trace = Trace()
+    messaging: tuple[Check, ...] = ()
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):

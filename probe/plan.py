@@ -68,7 +68,8 @@ class FetchSession(msgspec.Struct, frozen=True):
 class CallSession(msgspec.Struct, frozen=True):
     """Call flow pairs with our far end: the app's bytes beside random bytes.
 
-    ``ports`` are used in turn, one a pair, so that paths differ from pair to pair.
+    ``ports`` are used in turn, one a pair, so that paths differ from pair to pair. ``messaging``
+    names chat servers (``host:port``) and pages (URLs) of the service to ask during a call.
     """
 
     service: str
@@ -76,6 +77,7 @@ class CallSession(msgspec.Struct, frozen=True):
     ports: tuple[int, ...]
     profile: str
     shape: str
+    messaging: tuple[str, ...] = ()
     control_kind: ControlKind = "B"
     duration_s: float = CALL_FLOW_S
     kind: Kind = "call"
@@ -258,15 +260,21 @@ def _sessions(targets: Targets, name: str, service: Service) -> Iterator[Session
         if service.reach:
             addresses = tuple(reach.address for reach in service.reach)
             yield ReachSession(name, addresses, origin(fetchable.url))
+    messaging = (
+        *(reach.address for reach in service.reach[:1]),
+        *(fetch.url for fetch in service.fetch[:1]),
+    )
     for call in service.call:
-        yield from _call_sessions(targets, name, call)
+        yield from _call_sessions(targets, name, call, messaging)
 
 
-def _call_sessions(targets: Targets, name: str, call: CallTarget) -> Iterator[Session]:
+def _call_sessions(
+    targets: Targets, name: str, call: CallTarget, messaging: tuple[str, ...]
+) -> Iterator[Session]:
     if targets.far_end:
         host = urlsplit(targets.far_end.url).hostname or ""
         for shape in call.shapes:
-            yield CallSession(name, host, targets.far_end.calls, call.profile, shape)
+            yield CallSession(name, host, targets.far_end.calls, call.profile, shape, messaging)
     neutral = [targets.controls[c].relay or "" for c in targets.relay_controls(name)]
     pairs = tuple(
         (relay.removeprefix("stun://"), control.removeprefix("stun://"))
