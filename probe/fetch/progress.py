@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
+import msgspec
+
 from probe import failure
-from probe.fetch.body import Body
+from probe.fetch.body import Body, scrub
 from probe.fetch.errors import FetchError
 from probe.fetch.order import FetchOrder, origin
 from probe.fetch.redirect import recorded
@@ -29,6 +31,7 @@ class Progress:
     Args:
         order: what the trial was asked to do.
         direction: which way is measured; that of the method when ``None``.
+        followed: a redirect led here: what it wrote into names and query stays out of the record.
         clock: monotonic time in seconds.
     """
 
@@ -37,10 +40,12 @@ class Progress:
         order: FetchOrder,
         *,
         direction: Literal["down", "up"] | None = None,
+        followed: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.order = order
         self.direction = direction or ("up" if order.method == "POST" else "down")
+        self.followed = followed
         self.origin = origin(order.url)
         self.body = Body()
         self.dns: list[DnsAnswer] = []
@@ -110,6 +115,11 @@ class Progress:
         if self.first_byte_t_s is None:
             self.first_byte_t_s = self.now()
 
+    def _shown(self, answer: DnsAnswer) -> DnsAnswer:
+        if not self.followed:
+            return answer
+        return msgspec.structs.replace(answer, name=scrub(answer.name))
+
     def record(self) -> Fetch:
         """Return the trial as it is recorded."""
         order = self.order
@@ -117,15 +127,15 @@ class Progress:
         if self.first_byte_t_s is not None and self.request_t_s is not None:
             ttfb_s = self.first_byte_t_s - self.request_t_s
         return Fetch(
-            url=order.url,
+            url=recorded(order.url) if self.followed else order.url,
             method=order.method,
             direction=self.direction,
             address=self.address,
             port=self.port,
             http=self.http,
-            sni=self.sni,
+            sni=scrub(self.sni) if self.followed and self.sni else self.sni,
             certificate_checked=order.check_certificate,
-            dns=tuple(self.dns),
+            dns=tuple(self._shown(answer) for answer in self.dns),
             connects=tuple(self.connects),
             dns_s=self.dns_s,
             connect_s=self.connect_s,

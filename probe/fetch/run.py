@@ -82,7 +82,7 @@ async def _follow(
     while True:
         # Loading the trust store takes a while; it is done before the clock starts.
         client_context(order, network)
-        progress = Progress(order)
+        progress = Progress(order, followed=bool(seen))
         word = await _attempt(network, progress, watch, rng)
         seen.append(order.url)
         if word is not None or progress.location is None or not order.redirects:

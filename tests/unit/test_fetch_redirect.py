@@ -43,6 +43,17 @@ async def test_redirects_are_followed_when_asked_for():
     assert outcome.fetch.url == "http://site.example/c"
 
 
+async def test_what_a_redirect_wrote_about_the_visitor_stays_out_of_the_record():
+    there = "http://203-0-113-77.block.example/203.0.113.77?ip=203.0.113.77"
+    async with peer(pages(a=there)) as port:
+        entries = ("site.example", "203-0-113-77.block.example")
+        network = Network.from_options(",".join(f"{n}:80=127.0.0.1:{port}" for n in entries))
+        outcome = await fetch(FetchOrder(url="http://site.example/a", redirects=1), network)
+    assert outcome.failure is None
+    assert outcome.fetch.url == "http://[address].block.example/[address]"
+    assert "113" not in str(outcome.fetch.dns)
+
+
 async def test_a_loop_of_redirects_is_found():
     outcome = await run("http://site.example/a", 5, a="/b", b="/a")
     assert outcome.failure == failure.HTTP_REDIRECT
