@@ -31,6 +31,7 @@ _RX_SOFTWARE: Final = 1 << 3
 _SOFTWARE: Final = 1 << 4
 _OPT_ID: Final = 1 << 7
 _OPT_TSONLY: Final = 1 << 11
+_IP_PKTINFO: Final = 8
 _IP_RECVERR: Final = 11
 _IP_RECVTTL: Final = 12
 _IPV6_RECVERR: Final = 25
@@ -150,13 +151,15 @@ class WallOffset:
 class Datagram(msgspec.Struct, frozen=True):
     """What one receive gave: the payload, who sent it, the kernel's stamp (wall clock, ns).
 
-    ``ttl`` is the time to live (IPv6: hop limit) it came with, where ``enable_ttl`` asked for it.
+    ``ttl`` is the time to live (IPv6: hop limit) it came with and ``route`` the ancillary data
+    that sends a reply from the address it came to, where ``enable_arrival`` asked for them.
     """
 
     data: bytes
     address: tuple[str, int]
     kernel_ns: int | None
     ttl: int | None = None
+    route: tuple[tuple[int, int, bytes], ...] = ()
 
 
 def enable_stamps(sock: socket.socket, *, transmit: bool) -> None:
@@ -181,12 +184,14 @@ def enable_stamps(sock: socket.socket, *, transmit: bool) -> None:
         return
 
 
-def enable_ttl(sock: socket.socket) -> None:
-    """Ask the kernel for the time to live of what comes in."""
+def enable_arrival(sock: socket.socket) -> None:
+    """Ask the kernel for the time to live of what comes in and the address it came to."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
 def receive(sock: socket.socket, limit_bytes: int = 2048) -> Datagram:
@@ -205,12 +210,18 @@ def receive(sock: socket.socket, limit_bytes: int = 2048) -> Datagram:
     """
     data, ancillary, _, address = sock.recvmsg(limit_bytes, _ANCILLARY_BYTES)
     kernel_ns = ttl = None
+    route: tuple[tuple[int, int, bytes], ...] = ()
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind in (_SO_TIMESTAMPING, _SO_TIMESTAMPNS):
             kernel_ns = _nanoseconds(value)
         elif (level, kind) in _TTL:
             ttl = int.from_bytes(value, sys.byteorder)
-    return Datagram(data, address[:2] if address else ("", 0), kernel_ns, ttl)
+        elif (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+            # Interface 0: the route decides which way, the address stays (ip(7)).
+            route = ((level, kind, bytes(4) + value[4:]),)
+        elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            route = ((level, kind, value),)
+    return Datagram(data, address[:2] if address else ("", 0), kernel_ns, ttl, route)
 
 
 def transmit_stamp(sock: socket.socket) -> tuple[int, int] | None:

@@ -61,6 +61,16 @@ class Lane(msgspec.Struct, frozen=True):
         ).digest()
 
 
+def _seen(lane: Lane, address: Address) -> Address:
+    """Return the address an answer names: the asker's, or for IPv6 a made-up one of IPv4's length.
+
+    Nobody reads it, but the exchange must be as long as a random flow's copy of it.
+    """
+    if ":" not in address[0]:
+        return address
+    return str(ipaddress.IPv4Address(lane.derive("seen", 4))), address[1]
+
+
 class Exchange(msgspec.Struct, frozen=True):
     """A question outside the media and the size of its answer.
 
@@ -177,7 +187,8 @@ class StunRtp(_StunSetup):
         if request[:2] != b"\x00\x01" or not stun.verify(request, self._password(lane)):
             return None
         transaction = request[8:20]
-        mapped = ((stun.XOR_MAPPED_ADDRESS, stun.xor_address(address, transaction)),)
+        seen = stun.xor_address(_seen(lane, address), transaction)
+        mapped = ((stun.XOR_MAPPED_ADDRESS, seen),)
         reply = stun.Message(stun.BINDING_SUCCESS, transaction, mapped)
         return stun.encode(reply, key=self._password(lane), fingerprint=True)
 
@@ -213,7 +224,7 @@ class Signal(_StunSetup):
         except stun.StunError:
             return None
         if question.type == stun.BINDING_REQUEST:
-            mapped = stun.xor_address(address, question.transaction)
+            mapped = stun.xor_address(_seen(lane, address), question.transaction)
             plain = b"\x00\x01" + lane.derive("plain", 6)
             attributes: tuple[tuple[int, bytes], ...] = (
                 (stun.XOR_MAPPED_ADDRESS, mapped),
@@ -260,10 +271,9 @@ class Telegram(Shape):
         tag_end = _TELEGRAM_TAG_BYTES
         if request[tag_end:-8] != _REFLECTOR_QUERY:
             return None
-        del lane
-        ip = ipaddress.ip_address(address[0])
-        packed = ip.packed if ip.version == 6 else bytes(10) + b"\xff\xff" + ip.packed  # noqa: PLR2004 - the IP version number itself
-        fields = struct.pack("<I8s16sI", int(now_s), request[-8:], packed, address[1])
+        host, port = _seen(lane, address)
+        packed = bytes(10) + b"\xff\xff" + ipaddress.IPv4Address(host).packed
+        fields = struct.pack("<I8s16sI", int(now_s), request[-8:], packed, port)
         return request[:tag_end] + _REFLECTOR_ANSWER + fields
 
     def answers(self, request: bytes, reply: bytes) -> bool:
@@ -306,7 +316,10 @@ class WhatsApp(Shape):
         if question.type != stun.ALLOCATE_REQUEST:
             return None
         attributes = (
-            (stun.XOR_MAPPED_ADDRESS, stun.xor_address(address, question.transaction)),
+            (
+                stun.XOR_MAPPED_ADDRESS,
+                stun.xor_address(_seen(lane, address), question.transaction),
+            ),
             (_WHATSAPP_TIME, struct.pack(">Q", int(now_s * 1000))),
         )
         reply = stun.Message(_ALLOCATE_SUCCESS, question.transaction, attributes)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from probe.clock import Datagram, WallOffset, enable_stamps, enable_ttl, receive
+from probe.clock import Datagram, WallOffset, enable_arrival, enable_stamps, receive
 
 #: Makes replies of a datagram and when it was received (monotonic, ns).
 Answer = Callable[[Datagram, int], Sequence[bytes]]
@@ -49,7 +49,7 @@ class AnsweringSocket:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             enable_stamps(self._socket, transmit=False)
-            enable_ttl(self._socket)
+            enable_arrival(self._socket)
             self._socket.bind(address)
         except OSError:
             self._socket.close()
@@ -77,4 +77,4 @@ class AnsweringSocket:
             for reply in self._answer(datagram, received_ns):
                 # A full send buffer or an unreachable client is a lost packet, as on any network.
                 with contextlib.suppress(OSError):
-                    self._socket.sendto(reply, datagram.address)
+                    self._socket.sendmsg((reply,), datagram.route, 0, datagram.address)

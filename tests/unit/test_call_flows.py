@@ -127,6 +127,17 @@ async def test_one_port_serves_both_families_when_the_host_is_every_address():
     assert [outcome.call.setup for outcome in outcomes] == ["ok", "ok"]
 
 
+async def test_an_answer_comes_from_the_very_address_that_was_called():
+    async with far_end(host="0.0.0.0") as running:
+        first, second = running.call_ports
+        outcomes = await call_pair(
+            order(first, host="127.0.0.2", duration_s=0.1),
+            order(second, host="127.0.0.3", duration_s=0.1),
+            NETWORK,
+        )
+    assert [outcome.call.setup for outcome in outcomes] == ["ok", "ok"]
+
+
 async def test_a_far_end_that_never_answers_is_a_timeout_and_no_packet_is_sent():
     with unused_port() as port:
         outcome, other = await call_pair(order(port), order(port), NETWORK)

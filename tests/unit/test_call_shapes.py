@@ -23,11 +23,12 @@ def by_name(shape):
     return shape.name
 
 
+@pytest.mark.parametrize("asker", [ASKER, ("2001:db8::7", 40000)], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("shape", SHAPED, ids=by_name)
-def test_every_exchange_has_the_length_it_announces_and_is_answered(shape):
+def test_every_exchange_has_the_length_it_announces_and_is_answered(shape, asker):
     for index, exchange in enumerate(shape.exchanges(20)):
         request = shape.request(UP, index)
-        answer = shape.answer(DOWN, request, ASKER, 1_700_000_000.0)
+        answer = shape.answer(DOWN, request, asker, 1_700_000_000.0)
         assert (len(request), len(answer)) == (exchange.request_bytes, exchange.reply_bytes)
         assert shape.answers(request, answer)
         assert not shape.answers(request, bytes(len(answer)))
