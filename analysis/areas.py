@@ -64,6 +64,11 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     slowdown: float | None = None
 
     @property
+    def cell(self) -> Cell:
+        """Service, kind, country and AS."""
+        return self.service, self.kind, self.country, self.asn
+
+    @property
     def share(self) -> float:
         """The share of sessions that were hits."""
         return self.hits / self.sessions

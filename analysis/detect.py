@@ -15,7 +15,7 @@ from analysis.finding import Finding, Rate, Slowdown, Window
 from analysis.ingest import NOT_JUDGED
 from analysis.merge import BAD, merge
 from analysis.rates import Mode, mode
-from analysis.rollup import HOUR_S, Rolled, groups, roll
+from analysis.rollup import HOUR_S, Cell, Rolled, groups, pinned, roll
 
 
 class Detection(msgspec.Struct, frozen=True):
@@ -44,10 +44,13 @@ def detect(data: Data) -> Detection:
     Returns:
         The findings, sorted by service, kind, country and AS.
     """
-    rolled = roll(data.table())
+    sessions = data.table()
+    rolled = roll(sessions)
     areas = judge_areas(rolled)
     claims = tuple(area for area in areas if area.service not in NOT_JUDGED)
-    timeline = find_events(rolled, claims)
+    modes = common_rates(rolled, claims)
+    pins = {key: pinned(sessions, *key, found.near) for key, found in modes.items()}
+    timeline = find_events(rolled, claims, pins)
     rates = groups(rolled.rates)
     counted = [from_area(area, _mode(rolled, rates, area)) for area in claims if not area.judged]
     findings = [_dated(finding, timeline) for finding in merge(data.judged) + counted]
@@ -57,21 +60,28 @@ def detect(data: Data) -> Detection:
         claims,
         tuple(area for area in areas if area.service == CONTROL),
         timeline,
-        _modes(rolled, claims),
+        modes,
         rolled,
     )
 
 
-def _modes(rolled: Rolled, claims: tuple[Area, ...]) -> dict[tuple[str, str], Mode]:
-    """Find each crowd's common rate over the networks that are slowed."""
+def common_rates(rolled: Rolled, claims: tuple[Area, ...]) -> dict[tuple[str, str], Mode]:
+    """Find the rate each crowd's slow tests gather at, over the networks that are slowed.
+
+    Args:
+        rolled: the roll-ups.
+        claims: tested cells.
+
+    Returns:
+        From service and kind to the rate, where there is one.
+    """
     rates = groups(rolled.rates)
     found = {}
-    for key in {(area.service, area.kind) for area in claims if not area.judged}:
+    for key in {area.cell[:2] for area in claims if not area.judged}:
         slowed = [
-            rates[cell]
+            rates[area.cell]
             for area in claims
-            if (area.service, area.kind) == key and area.answer == "slowed"
-            if (cell := (*key, area.country, area.asn)) in rates
+            if area.cell[:2] == key and area.answer == "slowed" and area.cell in rates
         ]
         rows = np.concatenate([np.r_[part] for part in slowed]) if slowed else np.array([], int)
         part = {name: values[rows] for name, values in rolled.rates.items()}
@@ -80,11 +90,10 @@ def _modes(rolled: Rolled, claims: tuple[Area, ...]) -> dict[tuple[str, str], Mo
     return found
 
 
-def _mode(rolled: Rolled, rates: dict[tuple[str, str, str, int], slice], area: Area) -> Mode | None:
-    cell = (area.service, area.kind, area.country, area.asn)
-    if area.answer != "slowed" or cell not in rates:
+def _mode(rolled: Rolled, rates: dict[Cell, slice], area: Area) -> Mode | None:
+    if area.answer != "slowed" or area.cell not in rates:
         return None
-    found = mode({name: values[rates[cell]] for name, values in rolled.rates.items()})
+    found = mode({name: values[rates[area.cell]] for name, values in rolled.rates.items()})
     return found if found and found.concentrated else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.areas import Area
 from analysis.baseline import is_hit
 from analysis.changes import Change, Run, Series, follow
-from analysis.rollup import Columns, Rolled, groups
+from analysis.rollup import Cell, Columns, Rolled, groups
 
 What = Literal["onset", "lift"]
 
@@ -65,39 +65,48 @@ class Timeline(msgspec.Struct, frozen=True):
     """All events, oldest first, and each network's last state by cell."""
 
     events: tuple[Event, ...]
-    runs: dict[tuple[str, str, str, int], Run]
+    runs: dict[Cell, Run]
 
 
-def find_events(rolled: Rolled, areas: Sequence[Area]) -> Timeline:
+def find_events(
+    rolled: Rolled,
+    areas: Sequence[Area],
+    pins: Mapping[tuple[str, str], Columns] | None = None,
+) -> Timeline:
     """Follow every network that has enough tests, and group what changed within a day.
 
     Args:
         rolled: the roll-ups.
         areas: the cells to follow; those below the evidence floor are left out.
+        pins: :func:`analysis.rollup.pinned` of the services whose limiter's rate is known. There
+            only slow tests near that rate count as hits: others are no sign of it.
 
     Returns:
         The events.
     """
-    votes, tests, seen = (groups(part) for part in (rolled.votes, rolled.tests, rolled.witnesses))
-    runs: dict[tuple[str, str, str, int], Run] = {}
+    pins = pins or {}
+    parts = (rolled.votes, rolled.tests, rolled.witnesses)
+    places = [groups(part) for part in parts]
+    pin_places = {key: groups(part) for key, part in pins.items()}
+    runs: dict[Cell, Run] = {}
     changes: list[tuple[Area, Change]] = []
     for area in areas:
         if area.answer == "too little":
             continue
-        cell = (area.service, area.kind, area.country, area.asn)
-        nothing = slice(0, 0)
-        series = make_series(
-            _rows(rolled.votes, votes.get(cell, nothing)),
-            _rows(rolled.tests, tests.get(cell, nothing)),
-            _rows(rolled.witnesses, seen.get(cell, nothing)),
-            area.null.offset_bins,
+        key, cell = (area.service, area.kind), area.cell
+        votes, tests, seen = (
+            _rows(part, at.get(cell)) for part, at in zip(parts, places, strict=True)
         )
+        pin = _rows(pins[key], pin_places[key].get(cell)) if key in pins else None
+        series = make_series(votes, tests, seen, area.null.offset_bins, pin)
         runs[cell] = follow(series, area.null.share)
         changes += [(area, change) for change in runs[cell].changes]
     return Timeline(tuple(_grouped(changes)), runs)
 
 
-def make_series(votes: Columns, tests: Columns, seen: Columns, offset_bins: int) -> Series:
+def make_series(
+    votes: Columns, tests: Columns, seen: Columns, offset_bins: int, pin: Columns | None
+) -> Series:
     """Line up one cell's roll-ups by the hour.
 
     Args:
@@ -105,6 +114,7 @@ def make_series(votes: Columns, tests: Columns, seen: Columns, offset_bins: int)
         tests: its rows of :func:`analysis.rollup.tests`.
         seen: its rows of :func:`analysis.rollup.witnesses`.
         offset_bins: :attr:`analysis.baseline.Null.offset_bins`.
+        pin: its rows of :func:`analysis.rollup.pinned`, where the rate is known.
 
     Returns:
         The series, of hours that have any test.
@@ -118,12 +128,17 @@ def make_series(votes: Columns, tests: Columns, seen: Columns, offset_bins: int)
     probes: list[list[str]] = [[] for _ in hours]
     for hour, probe in zip(seen["hour"], seen["probe"], strict=True):
         probes[int(np.searchsorted(hours, hour))].append(str(probe))
+    if pin is None:
+        vote_hits = by_hour(votes, votes["n"] * is_hit(votes, offset_bins))
+        hits = by_hour(tests, tests["n"] * is_hit(tests, offset_bins))
+    else:
+        vote_hits, hits = by_hour(pin, pin["votes"]), by_hour(pin, pin["tests"])
     return Series(
         hours,
         by_hour(votes, votes["n"]),
-        by_hour(votes, votes["n"] * is_hit(votes, offset_bins)),
+        vote_hits,
         by_hour(tests, tests["n"]),
-        by_hour(tests, tests["n"] * is_hit(tests, offset_bins)),
+        hits,
         tuple(map(tuple, probes)),
     )
 
@@ -219,8 +234,8 @@ def _event(key: tuple[str, str, What, bool], members: Sequence[tuple[Area, Chang
     )
 
 
-def _rows(columns: Columns, rows: slice) -> Columns:
-    return {name: values[rows] for name, values in columns.items()}
+def _rows(columns: Columns, rows: slice | None) -> Columns:
+    return {name: values[rows or slice(0, 0)] for name, values in columns.items()}
 
 
 def _utc(hour: int) -> datetime:

@@ -29,9 +29,11 @@ _DRAWS: Final = 400
 class Mode(msgspec.Struct, frozen=True):
     """The fullest band: ``rate_bps`` is the median inside it, with a 95 % interval.
 
-    ``inside`` of ``n`` slow tests lie in the band.
+    ``inside`` of ``n`` slow tests lie in the band. ``near`` is the lowest and highest fine bin
+    within a factor of two of the rate: as far as a limiter's tests stray in one event.
     """
 
+    near: tuple[int, int]
     rate_bps: float
     low_bps: float
     high_bps: float
@@ -71,6 +73,7 @@ def mode(rates: Columns, seed: int = 2021) -> Mode | None:
     drawn = np.array([_fullest(_draw(counts, random))[1] for _ in range(_DRAWS)])
     edges = np.quantile(drawn, [0.025, 0.975])
     return Mode(
+        near=(middle + low - RATE_BINS_PER_OCTAVE, middle + low + RATE_BINS_PER_OCTAVE),
         rate_bps=centre(middle + low, RATE_BINS_PER_OCTAVE),
         low_bps=centre(min(edges[0], middle) + low, RATE_BINS_PER_OCTAVE),
         high_bps=centre(max(edges[1], middle) + low, RATE_BINS_PER_OCTAVE),

@@ -169,6 +169,28 @@ def witnesses(sessions: Any) -> Columns:
     return _run(chosen.group_by(keys).aggregate(n=chosen.count()), keys)
 
 
+def pinned(sessions: Any, service: str, kind: str, band: tuple[int, int]) -> Columns:
+    """Count by hour the slow sessions of a service that are held to one rate.
+
+    Args:
+        sessions: the sessions table.
+        service: of which service.
+        kind: of which kind.
+        band: lowest and highest fine bin of the rate.
+
+    Returns:
+        ``service kind country asn hour votes tests``.
+    """
+    mine = (sessions.service == service) & (sessions.kind == kind)
+    chosen = sessions.filter(mine & sessions.rate_bin.between(*band))
+    chosen = chosen.mutate(hour=chosen.start_s // HOUR_S)
+    keys = (*CELL, "hour")
+    counted = chosen.group_by(keys).aggregate(
+        votes=chosen.vote.cast("int64").sum(), tests=chosen.count()
+    )
+    return _run(counted, keys)
+
+
 def findings(sessions: Any) -> list[str]:
     """Return the judge's findings as they were stored, JSON, oldest first."""
     judged = sessions.filter(sessions.finding.notnull()).order_by(["start_s", "session"])
