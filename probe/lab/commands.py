@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
+import msgspec
 
 from probe.commands.options import option
 from probe.exits import CommandError, Status
-from probe.lab import presets
+from probe.lab import presets, world
 from probe.lab.rules import Engine, Preset
 
 if TYPE_CHECKING:
     from types import FrameType
 
+#: What was measured is then the machine's doing and not the preset's.
+OVERRUN = "probe lab: this machine was too slow"
 #: What a shell says of a process that a signal ended.
 _SIGNAL_STATUS = 128
 
@@ -38,13 +42,34 @@ def lab() -> None:
 
 @lab.command("list")
 @_file
-def list_presets(file: Path | None) -> int:
+@option("--json", "as_json", is_flag=True, help="One JSON object a line, with what is to be found.")
+def list_presets(file: Path | None, *, as_json: bool) -> int:
     """List the presets: name, the engines that can carry it, what it is."""
     known = _load(file)
+    if as_json:
+        for preset in known.values():
+            click.echo(json.dumps(_row(preset)))
+        return Status.DONE
     width = max(map(len, known), default=0)
     for name, preset in known.items():
         click.echo(f"{name:{width}}  {'/'.join(preset.engines):14}  {preset.title}")
     return Status.DONE
+
+
+def _row(preset: Preset) -> dict[str, object]:
+    """What a program needs to run a preset and to judge what was found behind it.
+
+    ``probability`` is the least of its rules': how often a connection meets all of the censor.
+    """
+    return {
+        "name": preset.name,
+        "title": preset.title,
+        "source": preset.source,
+        "engines": preset.engines,
+        "probability": min((rule.probability for rule in preset.rules), default=1.0),
+        "services": {one.key: one.kinds for one in world.SITES if one.role == "service"},
+        "expected": msgspec.to_builtins(preset.expected),
+    }
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})
@@ -104,7 +129,10 @@ def _in_netns(preset: Preset, seed: int, command: tuple[str, ...]) -> int:
     try:
         with NetnsLab(preset, seed=seed) as running:
             environ = {**os.environ, "PROBE_TARGETS": str(running.targets_file)}
-            return _status(running.run(command, env=environ).returncode)
+            status = _status(running.run(command, env=environ).returncode)
+            if lost := running.counters().overrun_packets:
+                click.echo(f"{OVERRUN}: {lost} packets were lost before the middlebox", err=True)
+            return status
     except LabError as error:
         raise CommandError(str(error)) from error
     except (FileNotFoundError, PermissionError) as error:

@@ -45,6 +45,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     shapes: tuple[str, ...] = ()
     calls: tuple[int, ...] = ()
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of trial that a probe finds an endpoint for here."""
+        offered = {"fetch": self.names, "reach": self.accepts, "call": self.shapes}
+        return tuple(kind for kind, endpoints in offered.items() if endpoints)
+
 
 SITES: Final = (
     Site(
