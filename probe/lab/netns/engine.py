@@ -33,6 +33,13 @@ Emit = Callable[[Direction, bytes], object]
 Station = Callable[[Direction, bytes, float], None]
 
 
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine in a process of its own is told at the start."""
+
+    preset: Preset
+    seed: int
+
+
 class _FarEnd(msgspec.Struct, frozen=True):
     """What all packets of a flow have in common."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ import msgspec
 from probe.lab import world
 from probe.lab.netns import plumbing, registry, servers
 from probe.lab.netns.commands import LabError, missing
-from probe.lab.netns.middlebox import Orders
+from probe.lab.netns.engine import Orders
 from probe.lab.netns.processes import end, last_words, serve, start
 from probe.lab.netns.tally import Tally
 from probe.lab.rules import DnsTamper, Preset
@@ -97,8 +99,13 @@ class NetnsLab:
 
         Returns:
             The ended process.
+
+        Raises:
+            FileNotFoundError: there is no such program.
         """
         inherited = options.pop("env", os.environ)
+        if shutil.which(words[0], path=inherited.get("PATH")) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
         return subprocess.run(  # noqa: PLW1510, S603 - `check` is the caller's; so is the command
             self.command("home", words), env={**inherited, **self.environ}, **options
         )

@@ -17,23 +17,16 @@ from select import select
 
 import msgspec
 
-from probe.lab.netns.engine import Engine
+from probe.lab.netns.engine import Engine, Orders
 from probe.lab.netns.plumbing import TUN_DOWN, TUN_QUEUE_PACKETS, TUN_UP
 from probe.lab.netns.tun import open_tun
-from probe.lab.rules import Direction, Preset
+from probe.lab.rules import Direction
 
 #: Packets read from one device before timers and the other device get their turn.
 _BATCH = 32
 _PACKET_BYTES = 2048
 #: A low real-time priority: what the emulated line does must not depend on who else is busy.
 _PRIORITY = 1
-
-
-class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """What the lab tells its middlebox at the start."""
-
-    preset: Preset
-    seed: int
 
 
 def main() -> None:

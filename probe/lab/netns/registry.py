@@ -33,9 +33,8 @@ _GRACE_S = 5.0
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """One lab and the process that owns it; ``start_ticks`` tells a process from its successor."""
+    """Which process owns a lab; ``start_ticks`` tells a process from a later one of its number."""
 
-    name: str
     pid: int
     start_ticks: int
 
@@ -60,12 +59,9 @@ def register() -> str:
     ticks = _start_ticks(os.getpid())
     if ticks is None:
         raise LabError("found no /proc/self/stat, expected a mounted /proc: mount it and try again")
-    note = Note(name=name, pid=os.getpid(), start_ticks=ticks)
     with _locked():
+        _note(name).write_bytes(msgspec.json.encode(Note(pid=os.getpid(), start_ticks=ticks)))
         folder(name).mkdir(mode=0o700)
-        fresh = RUN_FOLDER / f"{name}.tmp"
-        fresh.write_bytes(msgspec.json.encode(note))
-        fresh.rename(RUN_FOLDER / f"{name}.json")
     return name
 
 
@@ -78,10 +74,9 @@ def remove_dead() -> tuple[str, ...]:
     removed = []
     with _locked():
         for path in sorted(RUN_FOLDER.glob("thp-*.json")):
-            note = msgspec.json.decode(path.read_bytes(), type=Note)
-            if _start_ticks(note.pid) != note.start_ticks:
-                remove(note.name)
-                removed.append(note.name)
+            if not _owned(path):
+                remove(path.stem)
+                removed.append(path.stem)
     return tuple(removed)
 
 
@@ -98,8 +93,19 @@ def remove(name: str) -> None:
             run(["ip", "netns", "del", here])
         shutil.rmtree(ETC_FOLDER / here, ignore_errors=True)
     shutil.rmtree(folder(name), ignore_errors=True)
-    (RUN_FOLDER / f"{name}.tmp").unlink(missing_ok=True)
-    (RUN_FOLDER / f"{name}.json").unlink(missing_ok=True)
+    _note(name).unlink(missing_ok=True)
+
+
+def _note(name: str) -> Path:
+    return RUN_FOLDER / f"{name}.json"
+
+
+def _owned(note: Path) -> bool:
+    try:
+        owner = msgspec.json.decode(note.read_bytes(), type=Note)
+    except msgspec.DecodeError:
+        return False  # its writer was killed over it, before there was anything else
+    return _start_ticks(owner.pid) == owner.start_ticks
 
 
 def _kill_inside(here: str) -> None:
