@@ -67,13 +67,12 @@ def thin(
         return t_s, counts
     span_s = (t_s[-1] - t_s[0]) or 1.0
     span_bytes = (counts[-1] - counts[0]) or 1
-    kept: list[int] = []
-    last_slot = -1
-    for i, (t, count) in enumerate(zip(t_s, counts, strict=True)):
-        along = ((t - t_s[0]) / span_s + (count - counts[0]) / span_bytes) / 2
-        slot = min(int(along * (limit - 1)), limit - 1)
-        if slot > last_slot:
+    kept = [0]
+    slot = 0
+    for i in range(1, len(t_s) - 1):
+        along = ((t_s[i] - t_s[0]) / span_s + (counts[i] - counts[0]) / span_bytes) / 2
+        if slot < int(along * (limit - 1)) < limit - 1:
+            slot = int(along * (limit - 1))
             kept.append(i)
-            last_slot = slot
-    kept[-1] = len(t_s) - 1
+    kept.append(len(t_s) - 1)
     return [t_s[i] for i in kept], [counts[i] for i in kept]

@@ -127,7 +127,7 @@ async def test_a_crawl_is_cut_by_time(run):
             writer.write(server.data_to_send())
             await asyncio.sleep(0.02)
 
-    outcome = await run(serving(answer), limit_s=0.4)
+    outcome = await run(serving(answer), limit_s=1.5)
     assert (outcome.failure, outcome.fetch.censored) == (None, "time")
     assert outcome.fetch.body_bytes > 1
 
@@ -261,5 +261,5 @@ async def test_silence_after_the_request_times_out(run):
     async def answer(_server, _writer):
         return
 
-    outcome = await run(serving(answer), limit_s=0.4)
+    outcome = await run(serving(answer), limit_s=1.5)
     assert outcome.failure == "generic_timeout_error"

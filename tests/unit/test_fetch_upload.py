@@ -49,11 +49,11 @@ async def test_a_peer_that_stops_reading_leaves_a_bound_and_no_failure():
         await asyncio.sleep(60)
 
     async with peer(handle) as port:
-        outcome = await fetch(order(port, upload_bytes=HUGE, limit_s=0.6), Network())
+        outcome = await fetch(order(port, upload_bytes=HUGE, limit_s=2), Network())
     record = outcome.fetch
     assert (outcome.failure, record.censored) == (None, "time")
     assert 0 < record.body_bytes < HUGE
-    assert record.duration_s < 3
+    assert record.duration_s < 10
 
 
 async def test_a_reset_in_the_middle_of_an_upload_is_told():
