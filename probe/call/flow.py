@@ -39,7 +39,9 @@ class Flow:
         address: the peer's, once there was a way to it.
     """
 
-    def __init__(self, talk: Talk, ledger: Ledger, wall: WallOffset, *, relay: bool) -> None:
+    def __init__(
+        self, talk: Talk, ledger: Ledger, wall: WallOffset, *, relay: bool, local_port: int = 0
+    ) -> None:
         """Prepare; nothing is opened.
 
         Args:
@@ -47,6 +49,7 @@ class Flow:
             ledger: where the packets are accounted for.
             wall: the wall clock's offset, shared by the flows of a trial.
             relay: the peer is not ours: the set-up is its first answer, and silence ends it.
+            local_port: port to send from; 0 takes a free one.
         """
         self.setup: Setup = "no_answer"
         self.setup_s: float | None = None
@@ -57,6 +60,7 @@ class Flow:
         self._ledger = ledger
         self._wall = wall
         self._relay = relay
+        self._local_port = local_port
         self._loop = asyncio.get_running_loop()
         self._socket: UdpSocket | None = None
         self._asked: tuple[Ask, asyncio.Future[object]] | None = None
@@ -166,7 +170,7 @@ class Flow:
     def _open(self, addresses: tuple[Address, ...]) -> bool:
         for address in addresses:
             try:
-                self._socket = UdpSocket(address, self._wall, self)
+                self._socket = UdpSocket(address, self._wall, self, local_port=self._local_port)
             except OSError as error:
                 self.failure = failure.from_oserror(error)
                 continue
@@ -246,6 +250,7 @@ class Flow:
             if fresh:
                 assert self.address is not None
                 self.close()
+                self._local_port = 0
                 self._talk.forget_cookie()
                 if not self._open((self.address,)):
                     return

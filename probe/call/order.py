@@ -29,6 +29,8 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
         shape: a key of ``probe.call.shapes.SHAPES``; a relay's is not used.
         duration_s: how long media is sent.
         seed: fixes the size sequence; both flows of a pair have the same.
+        local_port: UDP port to call from; 0 takes a fresh one, as every trial but one through a
+            punched hole should.
     """
 
     peer: Literal["far_end", "relay"] = "far_end"
@@ -38,6 +40,7 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
     shape: str = "random"
     duration_s: float = 20.0
     seed: int = 0
+    local_port: int = 0
 
     def __post_init__(self) -> None:
         """Refuse an order that cannot be carried out, or would be impolite to a relay."""

@@ -110,7 +110,7 @@ class _Trial:
         self.interval_ns = round(interval_s * _NS)
         planned_ns = tuple(index * self.interval_ns for index in range(count))
         self.ledger = Ledger(planned_ns, lengths, far_end=not relay)
-        self.flow = Flow(talk, self.ledger, wall, relay=relay)
+        self.flow = Flow(talk, self.ledger, wall, relay=relay, local_port=order.local_port)
 
     async def set_up(self, network: Resolver) -> None:
         addresses, answer = await network.resolve(self.order.host, self.order.port)

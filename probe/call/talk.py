@@ -170,24 +170,17 @@ class FarEndTalk:
         datagram = seal(b"", fill, wire.EXCHANGE, self._number, index, key=self._key, iv=iv)
         return Ask(datagram, lambda reply: self._sealed(reply, wire.EXCHANGE, seq=index))
 
-    def _sealed(
-        self, datagram: bytes, kind: int, *, seq: int = 0, key: bytes | None = None
-    ) -> bool | None:
+    def _sealed(self, datagram: bytes, kind: int, *, seq: int = 0) -> bool | None:
         sealed = unseal(datagram)
         return (
             sealed is not None
             and sealed.kind == kind | wire.DOWN
             and sealed.seq == seq
-            and sealed.authentic(self._key if key is None else key)
+            and sealed.authentic(self._key)
         ) or None
 
     def _cookie_in(self, datagram: bytes) -> bytes | None:
-        sealed = unseal(datagram)
-        if not self._sealed(datagram, wire.COOKIE, key=b"") or sealed is None:
-            return None
-        if sealed.word != self._number or len(datagram) != wire.COOKIE_MESSAGE_BYTES:
-            return None
-        return sealed.rest(0)[: wire.COOKIE_BYTES]
+        return wire.read_cookie(datagram, self._number)
 
     def _accepted(self, datagram: bytes) -> bool | None:
         sealed = unseal(datagram)

@@ -34,13 +34,21 @@ class UdpSocket:
         sent: datagrams handed to the kernel so far: the number of the next one.
     """
 
-    def __init__(self, address: tuple[str, int], wall: WallOffset, listener: Listener) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        wall: WallOffset,
+        listener: Listener,
+        *,
+        local_port: int = 0,
+    ) -> None:
         """Open and connect; nothing is sent.
 
         Args:
             address: literal IPv4 or IPv6 address and port.
             wall: brings kernel stamps to the monotonic clock.
             listener: whom to tell.
+            local_port: port to send from; 0 takes a free one.
 
         Raises:
             OSError: there is no way to the address.
@@ -54,6 +62,8 @@ class UdpSocket:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             enable_stamps(self._socket, transmit=True)
+            if local_port:
+                self._socket.bind(("", local_port))
             self._socket.connect(address)
         except OSError:
             self._socket.close()

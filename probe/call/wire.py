@@ -24,11 +24,12 @@ from typing import Final
 
 import msgspec
 
-from probe.call.seal import OVERHEAD_BYTES, Sealed, seal
+from probe.call.seal import OVERHEAD_BYTES, Sealed, seal, unseal
 from probe.call.shapes import SHAPES
 
 HELLO, COOKIE, OPEN, ACCEPT = 1, 2, 3, 4
 MEDIA, EXCHANGE, REPORT = 5, 6, 7
+MEET, PUNCH = 8, 9
 #: Set in the kind of everything the far end says, so that no side takes its own words back.
 DOWN: Final = 0x80
 
@@ -39,6 +40,8 @@ COOKIE_MESSAGE_BYTES: Final = 64
 OPEN_BYTES: Final = 512
 ACCEPT_BYTES: Final = 48
 REPORT_BYTES: Final = 480
+MEET_BYTES: Final = 97
+MET_BYTES: Final = 64
 
 COOKIE_BYTES: Final = 16
 KEY_BYTES: Final = 16
@@ -195,3 +198,17 @@ def unpack_report(sealed: Sealed) -> Arrivals | None:
 def message(kind: int, body: bytes, word: int = 0, *, key: bytes = b"", iv: bytes) -> bytes:
     """Seal a message of the opening or the report."""
     return seal(b"", body, kind, word, 0, key=key, iv=iv)
+
+
+def read_cookie(datagram: bytes, number: int) -> bytes | None:
+    """Read the cookie sent to the flow or meeting with this number; ``None`` for anything else."""
+    sealed = unseal(datagram)
+    if (
+        sealed is None
+        or sealed.kind != COOKIE | DOWN
+        or sealed.word != number
+        or len(datagram) != COOKIE_MESSAGE_BYTES
+        or not sealed.authentic(b"")
+    ):
+        return None
+    return sealed.rest(0)[:COOKIE_BYTES]

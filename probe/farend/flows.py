@@ -96,6 +96,11 @@ class FlowTable:
     def __len__(self) -> int:
         return len(self._by_number)
 
+    def all_reported(self) -> bool:
+        """Tell whether there are flows and each has had its report."""
+        flows = self._by_number.values()
+        return bool(flows) and all(flow.reported for flow in flows)
+
     def get(self, number: int) -> Flow | None:
         """Return the flow with this number."""
         return self._by_number.get(number)

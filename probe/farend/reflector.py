@@ -9,8 +9,6 @@ or too long gets silence.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 from collections.abc import Callable
 from typing import Final
@@ -20,12 +18,13 @@ import msgspec
 from probe.call import wire
 from probe.call.seal import IV_BYTES, OVERHEAD_BYTES, Sealed, seal, unseal
 from probe.call.shapes import SHAPES, Address
+from probe.call.talk import RandomBytes
 from probe.call.wire import DOWN, Opening
+from probe.farend.cookies import Cookies
 from probe.farend.flows import FlowTable
 from probe.farend.limits import Bucket, Buckets
 
 _NS: Final = 1_000_000_000
-_COOKIE_SLOT_NS: Final = 60 * _NS
 _MAX_TURNAROUND_NS: Final = (1 << 32) - 1
 
 
@@ -53,8 +52,8 @@ class Reflector:
     def __init__(
         self,
         *,
-        secret: bytes,
-        random_bytes: Callable[[int], bytes],
+        cookies: Cookies,
+        random_bytes: RandomBytes,
         monotonic_ns: Callable[[], int],
         unix_s: Callable[[], float],
         limits: ReflectorLimits = ReflectorLimits(),  # noqa: B008 - a frozen value
@@ -62,13 +61,13 @@ class Reflector:
         """Start with no flows.
 
         Args:
-            secret: 16 to 64 bytes that cookies are made with.
+            cookies: what proves an address.
             random_bytes: ``os.urandom``, or a seeded one in a test.
             monotonic_ns: read as late as possible before a reply goes out.
             unix_s: for the shapes whose answers carry the time of day.
             limits: what to do at most.
         """
-        self._secret = secret
+        self._cookies = cookies
         self._random = random_bytes
         self._now_ns = monotonic_ns
         self._unix_s = unix_s
@@ -108,18 +107,23 @@ class Reflector:
             reply = self._shape_answer(datagram, address, received_ns)
         return [] if reply is None else [reply]
 
+    def is_over(self) -> bool:
+        """Tell whether there was a call and every one has had its report."""
+        return self._flows.all_reported()
+
     def _hello(self, sealed: Sealed, address: Address, now_ns: int) -> bytes | None:
         if len(sealed.datagram) != wire.HELLO_BYTES or not sealed.authentic(b""):
             return None
-        body = self._cookie(address, now_ns // _COOKIE_SLOT_NS)
-        body = body.ljust(wire.COOKIE_MESSAGE_BYTES - OVERHEAD_BYTES, b"\0")
+        body = self._cookies.make(address, now_ns).ljust(
+            wire.COOKIE_MESSAGE_BYTES - OVERHEAD_BYTES, b"\0"
+        )
         return wire.message(wire.COOKIE | DOWN, body, sealed.word, iv=self._random(IV_BYTES))
 
     def _open(self, sealed: Sealed, address: Address, now_ns: int) -> bytes | None:
         if not sealed.authentic(b""):
             return None
         opening = wire.unpack_opening(sealed)
-        if opening is None or not self._proved(opening.cookie, address, now_ns):
+        if opening is None or not self._cookies.hold(opening.cookie, address, now_ns):
             return None
         status = wire.BUSY
         if self._clients.take(client_of(address), now_ns):
@@ -189,7 +193,7 @@ class Reflector:
         if flow is None or asked is None or not sealed.authentic(flow.key):
             return None
         cookie, first = asked
-        if not self._proved(cookie, address, now_ns) or not self._clients.take(
+        if not self._cookies.hold(cookie, address, now_ns) or not self._clients.take(
             client_of(address), now_ns
         ):
             return None
@@ -197,17 +201,6 @@ class Reflector:
         body = wire.pack_report(flow.count, flow.bitmap, flow.duplicates, first)
         iv = self._random(IV_BYTES)
         return wire.message(wire.REPORT | DOWN, body, key=flow.key, iv=iv)
-
-    def _cookie(self, address: Address, slot: int) -> bytes:
-        text = f"{address[0]} {address[1]} {slot}".encode()
-        return hashlib.blake2b(text, key=self._secret, digest_size=wire.COOKIE_BYTES).digest()
-
-    def _proved(self, cookie: bytes, address: Address, now_ns: int) -> bool:
-        slot = now_ns // _COOKIE_SLOT_NS
-        return any(
-            hmac.compare_digest(cookie, self._cookie(address, recent))
-            for recent in (slot, slot - 1)
-        )
 
 
 def client_of(address: Address) -> str:

@@ -13,7 +13,9 @@ import msgspec
 from aiohttp import web
 
 from probe.clock import Datagram, WallOffset
+from probe.farend.cookies import Cookies
 from probe.farend.reflector import Reflector, ReflectorLimits
+from probe.farend.rendezvous import Rendezvous
 from probe.farend.stamp import StampReflector
 from probe.farend.udp import Answer, AnsweringSocket
 from probe.farend.web import WebLimits, make_app, quiet_logger
@@ -68,17 +70,19 @@ async def serve(config: FarEndConfig) -> AsyncIterator[RunningFarEnd]:
         ssl.SSLError: the certificate or key does not load.
     """
     wall = WallOffset()
+    cookies = Cookies(os.urandom(32))
     reflector = Reflector(
-        secret=os.urandom(32),
+        cookies=cookies,
         random_bytes=os.urandom,
         monotonic_ns=time.monotonic_ns,
         unix_s=time.time,
         limits=config.reflector,
     )
     async with AsyncExitStack() as stack:
+        rendezvous = Rendezvous(reflector, cookies, os.urandom)
 
-        def reflect(datagram: Datagram, received_ns: int) -> list[bytes]:
-            return reflector.handle(datagram.data, datagram.address, received_ns)
+        def reflect(datagram: Datagram, received_ns: int) -> list[tuple[bytes, tuple[str, int]]]:
+            return rendezvous.handle(datagram.data, datagram.address, received_ns)
 
         stamp = StampReflector(monotonic_ns=time.monotonic_ns, unix_ns=time.time_ns)
         calls = tuple(_listen(config.host, port, reflect, wall, stack) for port in config.calls)

@@ -45,7 +45,7 @@ class StampReflector:
         self._total = Bucket(_TOTAL_PACKETS_PER_S, _TOTAL_PACKETS_PER_S, monotonic_ns())
         self._clients = Buckets(_CLIENT_PACKETS_PER_S, _REMEMBERED_CLIENTS)
 
-    def handle(self, datagram: Datagram, received_ns: int) -> list[bytes]:
+    def handle(self, datagram: Datagram, received_ns: int) -> list[tuple[bytes, tuple[str, int]]]:
         """Answer one datagram received at ``received_ns`` (monotonic): at most one reply."""
         if not self._total.take(received_ns) or not self._clients.take(
             client_of(datagram.address), received_ns
@@ -58,7 +58,7 @@ class StampReflector:
             received_unix_ns=now_unix_ns - (self._monotonic_ns() - received_ns),
             now_unix_ns=now_unix_ns,
         )
-        return [] if answer is None else [answer]
+        return [] if answer is None else [(answer, datagram.address)]
 
 
 def reflect(

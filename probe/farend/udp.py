@@ -11,8 +11,8 @@ from typing import Final
 
 from probe.clock import Datagram, WallOffset, enable_arrival, enable_stamps, receive
 
-#: Makes replies of a datagram and when it was received (monotonic, ns).
-Answer = Callable[[Datagram, int], Sequence[bytes]]
+#: Makes of a datagram and when it was received (monotonic, ns) what to send, and where.
+Answer = Callable[[Datagram, int], Sequence[tuple[bytes, tuple[str, int]]]]
 
 #: A longer datagram is none of ours, and is cut so that the core can see that it is too long.
 _LIMIT_BYTES: Final = 1500
@@ -33,7 +33,7 @@ class AnsweringSocket:
 
         Args:
             address: literal address and port; port 0 takes a free one.
-            answer: the core; its replies go back to where the datagram came from.
+            answer: the core.
             wall: brings kernel stamps to the monotonic clock.
 
         Raises:
@@ -74,7 +74,7 @@ class AnsweringSocket:
             received_ns = now_ns
             if datagram.kernel_ns is not None:
                 received_ns = min(self._wall.to_monotonic(datagram.kernel_ns), now_ns)
-            for reply in self._answer(datagram, received_ns):
+            for reply, address in self._answer(datagram, received_ns):
                 # A full send buffer or an unreachable client is a lost packet, as on any network.
                 with contextlib.suppress(OSError):
-                    self._socket.sendmsg((reply,), datagram.route, 0, datagram.address)
+                    self._socket.sendmsg((reply,), datagram.route, 0, address)

@@ -5,6 +5,7 @@ import random
 from probe.call.ledger import Ledger
 from probe.call.talk import FarEndTalk
 from probe.call.wire import Arrivals
+from probe.farend.cookies import Cookies
 from probe.farend.reflector import Reflector, ReflectorLimits
 
 MS = 1_000_000
@@ -32,7 +33,7 @@ class Clock:
 
 def make_reflector(clock, **limits):
     return Reflector(
-        secret=b"s" * 32,
+        cookies=Cookies(b"s" * 32),
         random_bytes=random.Random(7).randbytes,
         monotonic_ns=clock,
         unix_s=lambda: 1_700_000_000.0,
