@@ -27,6 +27,8 @@ MIN_PAIRS: Final = 2
 MAX_PAIRS: Final = 6
 #: Cleared when loss can exceed the control's by no more than this.
 CLEARED_RATIO: Final = 0.03
+#: An excess smaller than this is no degradation that anyone would notice, however sure.
+LEAST_RATIO: Final = 0.02
 #: A packet this much later than the quickest of both flows is late: past what the buffers of
 #: apps take up (60 ms frames, two to twenty of them in libtgvoip).
 LATE_S: Final = 0.1
@@ -94,18 +96,37 @@ def compare(pair: Pair) -> FlowPair:
     """
     if pair.target.call is None or pair.control.call is None:
         raise ValueError(f"found {pair.target.kind} records, expected calls")
-    target, control = flow(pair.target.call), flow(pair.control.call)
+    steps = [trial.host.clock_step_s or 0.0 for trial in (pair.target, pair.control)]
+    return count(
+        flow(pair.target.call),
+        flow(pair.control.call),
+        directed=pair.target.call.peer == "far_end",
+        timed=max(map(abs, steps)) <= _CLOCK_STEP_S,
+    )
+
+
+def count(target: Flow, control: Flow, *, directed: bool = True, timed: bool = True) -> FlowPair:
+    """Count neighbours of which only one suffered.
+
+    Args:
+        target: the flow of the app's shape.
+        control: the other, half an interval later.
+        directed: whether the peer tells losses on the way up from those on the way down.
+        timed: whether delays mean anything.
+
+    Returns:
+        Flows and counts.
+    """
     both = min(len(target.lost), len(control.lost))
     everywhere = np.ones(both, dtype=bool)
     counts: dict[Aspect, Counts] = {
         "any": _count(target.lost[:both], control.lost[:both], everywhere)
     }
-    if pair.target.call.peer == "far_end":
+    if directed:
         counts["up"] = _count(target.lost_up[:both], control.lost_up[:both], everywhere)
         reached = target.reached[:both] & control.reached[:both]
         counts["down"] = _count(target.lost_down[:both], control.lost_down[:both], reached)
-    steps = [trial.host.clock_step_s or 0.0 for trial in (pair.target, pair.control)]
-    if max(map(abs, steps)) <= _CLOCK_STEP_S:
+    if timed:
         counts["delay"] = _delays(target.rtt_s[:both], control.rtt_s[:both])
     return FlowPair(target, control, counts)
 
@@ -148,7 +169,7 @@ def worse_in(pairs: Sequence[FlowPair]) -> tuple[Aspect, ...]:
         agree = sum(
             aspect in pair.counts and pair.counts[aspect].p_value < _AGREES for pair in pairs
         )
-        if counts.p_value < threshold and agree >= MIN_PAIRS:
+        if counts.p_value < threshold and agree >= MIN_PAIRS and counts.excess >= LEAST_RATIO:
             found.append(aspect)
     return tuple(sorted(found, key=lambda aspect: total[aspect].p_value))
 

@@ -15,6 +15,7 @@ from analysis import (
     guards,
     judge_fetch,
     mechanism,
+    policing,
     rate,
     repeats,
     sentences,
@@ -26,7 +27,7 @@ from analysis.finding import Rate, Slowdown
 from analysis.judge_fetch import Comparison, Reading
 from analysis.mechanism import Answer, Load
 from analysis.pairs import Pair
-from probe.measurement import Measurement
+from probe.measurement import Fetch, Measurement
 
 #: The same trials give the same interval, whoever asks.
 _SEED: Final = 20210310
@@ -86,7 +87,7 @@ def conclude(
         grade=grade,
         pairs=tuple(pairs),
         parallel=tuple(parallel),
-        reading=judge_fetch.read(pairs, _scale(grade), offset),
+        reading=judge_fetch.read(pairs, sequential.scale(grade), offset),
         offset=offset,
     )
     if grade == "D":
@@ -94,13 +95,9 @@ def conclude(
     return _blocked(case) or _cut_off(case) or _by_speed(case)
 
 
-def _scale(grade: str) -> float:
-    return sequential.SCALE.get(grade, sequential.SCALE["C"])
-
-
 def _by_speed(case: Case) -> Conclusion:
     log_ratios = [_measured(c, case.offset) for c in case.compared]
-    slower = slowdown.estimate(log_ratios, _scale(case.grade))
+    slower = slowdown.estimate(log_ratios, sequential.scale(case.grade))
     decision = sequential.decide(case.reading.evidence)
     if slower is None or decision is None:
         return _undecided(case)
@@ -166,9 +163,12 @@ def _objection(case: Case, slower: Slowdown) -> Conclusion | None:
 
 def _throttled(case: Case, slower: Slowdown) -> Conclusion:
     answer = mechanism.classify(
-        [c.target for c in case.compared],
-        [c.control for c in case.compared],
-        loads(case.parallel, case.compared),
+        mechanism.Transfers(
+            targets=[c.target for c in case.compared],
+            marks=[policing.marks(fetch) for fetch in _transfers(case.pairs)],
+            controls=[c.control for c in case.compared],
+            loads=loads(case.parallel, case.compared),
+        )
     )
     limit = _limit(case.pairs, answer)
     held = f", held to {sentences.rate(limit)}" if limit else ""
@@ -191,14 +191,23 @@ def _limit(pairs: Sequence[Pair], answer: Answer) -> Rate | None:
     """Estimate the rate where there is one: a frozen or delayed transfer has none."""
     if answer.mechanism in ("frozen", "delayed"):
         return None
-    transfers = [
-        rate.series(pair.target.fetch)
+    rtts = [pair.target.fetch.idle_rtt_s for pair in pairs if pair.target.fetch is not None]
+    found = rate.estimate(
+        [rate.series(fetch) for fetch in _transfers(pairs)],
+        np.random.default_rng(_SEED),
+        rtt_s=fetches.central(rtts),
+    )
+    if found is None or answer.mechanism in ("policed", "shaped"):
+        return found
+    return msgspec.structs.replace(found, lower_bound=True)
+
+
+def _transfers(pairs: Sequence[Pair]) -> list[Fetch]:
+    return [
+        pair.target.fetch
         for pair in pairs
         if pair.target.fetch is not None and pair.target.failure is None
     ]
-    rng = np.random.default_rng(_SEED)
-    unfilled = answer.mechanism not in ("policed", "shaped")
-    return rate.estimate(transfers, rng, lower_bound=unfilled)
 
 
 def loads(parallel: Sequence[Measurement], compared: Sequence[Comparison]) -> tuple[Load, ...]:

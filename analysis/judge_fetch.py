@@ -63,7 +63,7 @@ def read(pairs: Sequence[Pair], scale: float, offset: float) -> Reading:
 
     Args:
         pairs: target and control fetches.
-        scale: scale of the noise in log ratio.
+        scale: of the noise in log ratio beside this kind of control.
         offset: log ratio of target to control that is usual for this probe; 0 if unknown.
 
     Returns:

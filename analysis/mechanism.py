@@ -16,18 +16,21 @@ from statistics import median
 from typing import Final, Literal
 
 import msgspec
+import numpy as np
 
+from analysis import policing, rate
 from analysis.fetches import FetchFigures, central
 from analysis.finding import Mechanism
+from analysis.policing import Marks
 
 #: Round trip under load over idle: at or above the first a queue, below the second none.
 QUEUE_RATIO: Final = 1.5
 #: The receiver's own estimate reads up to 2 under a pacing sender; a queue made 8 and 54.
 RECEIVER_QUEUE_RATIO: Final = 2.5
-#: Out-of-order arrivals that speak of drops; below it a stray one.
-DROP_RATIO: Final = 0.005
-#: Rates of one policer agree within a tenth of their median.
-REPEATABLE: Final = 0.10
+#: Late rates that agree this well over three transfers of half a megabyte; random loss does not.
+STEADY: Final = 0.05
+#: Transfers that must bear the marks of a policer.
+_VOTES: Final = 2
 #: Stop points of one byte limit agree within this: two segments, since a segment more or less may
 #: still be under way.
 STOP_SPREAD_BYTES: Final = 2 * 1460
@@ -53,26 +56,34 @@ class Load(msgspec.Struct, frozen=True):
     rate_bps: float
 
 
-def classify(
-    targets: Sequence[FetchFigures],
-    controls: Sequence[FetchFigures],
-    loads: Sequence[Load] = (),
-) -> Answer:
+class Transfers(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mechanism is read from.
+
+    Figures and policer's marks of the target transfers, figures of their controls, and
+    parallel-connection trials of the target, if any were made.
+    """
+
+    targets: Sequence[FetchFigures]
+    marks: Sequence[Marks]
+    controls: Sequence[FetchFigures]
+    loads: Sequence[Load] = ()
+
+
+def classify(transfers: Transfers) -> Answer:
     """Name the mechanism behind a target that was found slow.
 
     Args:
-        targets: figures of the target transfers.
-        controls: figures of their controls.
-        loads: parallel-connection trials of the target, if any were made.
+        transfers: of one session.
 
     Returns:
         The first rule that fits.
     """
+    targets = transfers.targets
     return (
         _frozen(targets)
-        or _delayed(targets, controls)
-        or _queued(targets, controls)
-        or _dropped(targets, loads)
+        or _delayed(targets, transfers.controls)
+        or _queued(targets, transfers.controls)
+        or _dropped(transfers)
         or Answer(
             mechanism="unclassified",
             because="the transfers fit no known way of slowing",
@@ -97,19 +108,6 @@ def stop_point(targets: Sequence[FetchFigures]) -> float | None:
     middle = median(stops)
     same = [stop for stop in stops if abs(stop - middle) <= STOP_SPREAD_BYTES]
     return middle if len(same) >= _REPEATS and 2 * len(same) > len(targets) else None
-
-
-def spread(values: Sequence[float]) -> float:
-    """Return how far values lie apart.
-
-    Args:
-        values: positive numbers, at least one.
-
-    Returns:
-        Median absolute deviation over the median, scaled to a standard deviation.
-    """
-    middle = median(values)
-    return 1.4826 * median([abs(v - middle) for v in values]) / middle if middle else math.inf
 
 
 def _frozen(targets: Sequence[FetchFigures]) -> Answer | None:
@@ -160,23 +158,26 @@ def _has_queue(figures: Sequence[FetchFigures]) -> bool:
     return (beside or 0.0) >= QUEUE_RATIO or (within or 0.0) >= RECEIVER_QUEUE_RATIO
 
 
-def _dropped(targets: Sequence[FetchFigures], loads: Sequence[Load]) -> Answer | None:
-    rates = [t.late_goodput_bps for t in targets if t.late_goodput_bps]
+def _dropped(transfers: Transfers) -> Answer | None:
+    """Drops without a queue: by a policer or at random; ``None`` where neither shows."""
+    rates = [t.late_goodput_bps for t in transfers.targets if t.late_goodput_bps]
     if len(rates) < _REPEATS:
         return None
-    drops = central([t.out_of_order_ratio for t in targets])
-    shared = _shares_limiter(loads)
-    steady = spread(rates) <= REPEATABLE
-    if steady and shared is not False and (drops is None or drops >= DROP_RATIO):
+    drops = central([t.out_of_order_ratio for t in transfers.targets])
+    shared = _shares_limiter(transfers.loads)
+    marked = sum(mark.policed for mark in transfers.marks)
+    steady = rate.spread(np.array(rates)) <= STEADY
+    dropped = drops is not None and drops >= policing.DROP_RATIO
+    if shared is not False and (marked >= _VOTES or (steady and (drops is None or dropped))):
         return Answer(
             mechanism="policed",
-            because="the same rate every time without a queue, as packets over it are dropped",
+            because="packets over a fixed rate are dropped and none are queued",
         )
-    if drops is not None and drops >= DROP_RATIO and (shared is False or not steady):
+    if dropped:
         return Answer(
             mechanism="random_loss",
-            because=f"{drops:.0%} of packets arrive out of order and the rate differs from "
-            "transfer to transfer: packets are dropped at random",
+            because=f"{drops:.0%} of packets arrive out of order, without a queue and without a "
+            "rate that repeats: packets are dropped at random",
             want=None if shared is False else "parallel",
         )
     return None

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.fetches import LATE_FROM
 from analysis.finding import Rate
 from probe.measurement import Fetch
 
@@ -27,14 +28,25 @@ _WINDOWS: Final = (0.3, 0.9)
 _GRID: Final = 32
 #: Most points of a timeline used; beyond it the envelope gains nothing.
 _POINTS: Final = 512
-#: IPv4 and TCP headers with time stamps, bytes a segment.
-_HEADER_BYTES: Final = 52
+#: IPv4 and TCP headers with time stamps, bytes a segment; an Ethernet frame has 14 more.
+IP_HEADER_BYTES: Final = 52
 _USUAL_MSS_BYTES: Final = 1448
 #: TLS 1.3 record header, content type and tag per full record: only in body timelines.
 _TLS_SHARE: Final = 22 / 16384
 #: Shortest stretch of arrivals that has a rate.
 _SHORTEST_S: Final = 1.0
-_RESAMPLES: Final = 2000
+#: Stretch of a sum of flows that gets an envelope of its own.
+PIECE_S: Final = 20.0
+_RESAMPLES: Final = 1000
+_QUANTILE: Final = 0.75
+#: What headers that a limiter may or may not count (14 of 1514 bytes) and the fit leave open.
+_METHOD_ERROR: Final = 0.03
+#: Rates of one limiter agree within a tenth.
+REPEATABLE: Final = 0.10
+_ROBUST_FROM: Final = 5
+#: A bucket under eight packets, at a rate that takes more than three packets in flight.
+_SMALL_BUCKET_BYTES: Final = 12_000.0
+_FILLED_BY_BYTES: Final = 4500.0
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -51,24 +63,39 @@ class Envelope(msgspec.Struct, frozen=True):
     bucket_bytes: float
 
 
-def series(fetch: Fetch) -> Series:
+def series(fetch: Fetch, header_bytes: int = IP_HEADER_BYTES) -> Series:
     """Read the arrivals of a transfer, with the headers they travelled under.
 
     Args:
         fetch: the transfer, with its byte timeline.
+        header_bytes: per segment, as the limiter counts them.
 
     Returns:
-        The arrivals, in bytes of IP packets.
+        The arrivals: one entry for each moment at which bytes came.
     """
     sizes = [info.rcv_mss_bytes for info in fetch.tcp_info if info.rcv_mss_bytes]
     mss = max(sizes, default=_USUAL_MSS_BYTES)
-    share = 1.0 + _HEADER_BYTES / mss
+    share = 1.0 + header_bytes / mss
     if fetch.timeline.source == "body":
         share *= 1.0 + _TLS_SHARE
-    return Series(
-        np.asarray(fetch.timeline.t_s, dtype=float),
-        np.asarray(fetch.timeline.bytes, dtype=float) * share,
-    )
+    count = np.asarray(fetch.timeline.bytes, dtype=float)
+    came = np.flatnonzero(np.diff(count, prepend=0.0) > 0.0)
+    return Series(np.asarray(fetch.timeline.t_s, dtype=float)[came], count[came] * share)
+
+
+def late(arrivals: Series) -> Series:
+    """Leave out the first tenth of the bytes: handshake, slow start, a first bucketful.
+
+    Args:
+        arrivals: of a transfer.
+
+    Returns:
+        The rest.
+    """
+    if not len(arrivals.t_s):
+        return arrivals
+    start = np.searchsorted(arrivals.wire_bytes, LATE_FROM * arrivals.wire_bytes[-1])
+    return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:])
 
 
 def summed(flows: Sequence[Series]) -> Series:
@@ -112,38 +139,114 @@ def envelope(arrivals: Series) -> Envelope | None:
     return Envelope(8.0 * max(float(slope), 0.0), max(float(intercept), 0.0))
 
 
+def joined(transfers: Sequence[Series]) -> Series:
+    """Put the transfers of one connection behind each other.
+
+    Args:
+        transfers: on one clock, in their order.
+
+    Returns:
+        One series that goes on counting.
+    """
+    if not transfers:
+        return Series(np.empty(0), np.empty(0))
+    ends = np.cumsum([0.0, *(t.wire_bytes[-1] if len(t.wire_bytes) else 0.0 for t in transfers)])
+    return Series(
+        np.concatenate([t.t_s for t in transfers]),
+        np.concatenate([t.wire_bytes + end for t, end in zip(transfers, ends, strict=False)]),
+    )
+
+
+def pieces(arrivals: Series) -> list[Series]:
+    """Cut a long series, such as a sum of flows, into stretches fit for one envelope each.
+
+    Args:
+        arrivals: of several transfers.
+
+    Returns:
+        Stretches of about ``PIECE_S`` or shorter, cut where nothing came for a second.
+    """
+    if not len(arrivals.t_s):
+        return []
+    cuts = np.flatnonzero(np.diff(arrivals.t_s) > _SHORTEST_S) + 1
+    out = []
+    for part in np.split(np.arange(len(arrivals.t_s)), cuts):
+        count = max(1, int(np.ptp(arrivals.t_s[part]) // PIECE_S))
+        edges = np.linspace(arrivals.t_s[part[0]], arrivals.t_s[part[-1]], count + 1)[1:-1]
+        for piece in np.split(part, np.searchsorted(arrivals.t_s[part], edges)):
+            if len(piece) > 1:
+                start = arrivals.wire_bytes[piece[0]]
+                out.append(Series(arrivals.t_s[piece], arrivals.wire_bytes[piece] - start))
+    return out
+
+
 def estimate(
-    transfers: Sequence[Series], rng: np.random.Generator, *, lower_bound: bool = False
+    transfers: Sequence[Series], rng: np.random.Generator, *, rtt_s: float | None = None
 ) -> Rate | None:
     """Estimate the limiter's rate from several transfers.
+
+    A transfer in which TCP was slow to recover shows less than the limiter allows and none shows
+    more, so the upper quartile is taken, not the median.
 
     Args:
         transfers: one series each; flows that shared the limiter summed beforehand.
         rng: draws the bootstrap.
-        lower_bound: whether TCP is known not to have filled the limiter.
+        rtt_s: round trip, by which it is judged whether TCP could fill a small bucket.
 
     Returns:
-        Median over transfers with a 95 % bootstrap interval, bit/s at the IP layer; no interval
-        from fewer than three transfers, and ``None`` from none that lasted.
+        The rate with a 95 % bootstrap interval over transfers, widened by the method's own error;
+        no interval from fewer than three transfers, and ``None`` from none that lasted a second.
+        ``lower_bound`` where TCP did not fill the limiter.
     """
-    fits = [fit.rate_bps for fit in map(envelope, transfers) if fit is not None]
-    rates = np.array([rate for rate in fits if rate > 0.0])
-    if not len(rates):
+    fits = [fit for fit in map(envelope, transfers) if fit is not None and fit.rate_bps > 0.0]
+    if not fits:
         return None
-    value = float(np.median(rates))
+    rates = np.array([fit.rate_bps for fit in fits])
+    value = float(np.quantile(rates, _QUANTILE))
+    bucket = float(np.median([fit.bucket_bytes for fit in fits]))
+    unfilled = spread(rates) > REPEATABLE or _window_bound(value, bucket, rtt_s)
     if len(rates) < 3:  # noqa: PLR2004 - two values have no spread worth the name
-        return Rate(value=value, lower_bound=lower_bound)
-    drawn = np.median(rng.choice(rates, (_RESAMPLES, len(rates))), axis=1)
+        return Rate(value=value, lower_bound=unfilled)
+    drawn = np.quantile(rng.choice(rates, (_RESAMPLES, len(rates))), _QUANTILE, axis=1)
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return Rate(value=value, low=float(low), high=float(high), lower_bound=lower_bound)
+    return Rate(
+        value=value,
+        low=float(low) * (1.0 - _METHOD_ERROR),
+        high=float(high) * (1.0 + _METHOD_ERROR),
+        lower_bound=unfilled,
+    )
+
+
+def spread(values: Array) -> float:
+    """Return how far values lie apart.
+
+    Args:
+        values: positive numbers, at least one.
+
+    Returns:
+        Standard deviation over mean; of five and more values by the median absolute deviation,
+        so that one stray transfer does not hide that the others agree.
+    """
+    if len(values) < _ROBUST_FROM:
+        return float(np.std(values) / np.mean(values))
+    middle = np.median(values)
+    return float(1.4826 * np.median(np.abs(values - middle)) / middle)
+
+
+def _window_bound(rate_bps: float, bucket_bytes: float, rtt_s: float | None) -> bool:
+    """Whether the bucket is smaller than the window TCP would need to fill the rate.
+
+    Then every window overruns the bucket, and the losses, not the tokens, set the pace.
+    """
+    if rtt_s is None or bucket_bytes >= _SMALL_BUCKET_BYTES:
+        return False
+    return rate_bps * rtt_s / 8.0 > _FILLED_BY_BYTES
 
 
 def _thin(arrivals: Series) -> tuple[Array, Array]:
-    """Keep the moments at which bytes came, at most ``_POINTS`` of them."""
+    """Keep at most ``_POINTS`` moments."""
     t_s, count = arrivals.t_s, arrivals.wire_bytes
-    if not len(count):
+    if len(t_s) <= _POINTS:
         return t_s, count
-    came = np.flatnonzero(np.diff(count, prepend=0.0) > 0.0)
-    if len(came) > _POINTS:
-        came = came[np.linspace(0, len(came) - 1, _POINTS).astype(int)]
-    return t_s[came], count[came]
+    kept = np.linspace(0, len(t_s) - 1, _POINTS).astype(int)
+    return t_s[kept], count[kept]

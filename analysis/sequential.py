@@ -32,20 +32,32 @@ DF: Final = 1.6
 SCALE: Final = {"A": 0.18, "B": 0.18, "C": 0.45}
 #: Most pairs a session may use. At scale 0.45 a true 2x needs up to 25 in 95 of 100 sessions;
 #: the rest is what the power of 99 % costs.
-CAP_PAIRS: Final = {"A": 25, "B": 25, "C": 40}
+CAP_PAIRS: Final = {"A": 25, "B": 25, "C": 50}
 #: Fewest pairs before a decision: a rate and its repeatability need three transfers.
 MIN_PAIRS: Final = 3
 #: Slowdowns tested, with weights. The first is the stated alternative, at which a service is
-#: cleared. The second decides gross cases in three pairs even against a distant control.
-ALTERNATIVES: Final = ((2.0, 0.9), (10.0, 0.1))
-#: Half-width of the unclipped part, in units of the log alternative, about its middle. Narrower
-#: loses power at exactly 2x, wider lets the tails in: of 0.3 to 0.8, 0.4 needs fewest pairs.
-_CLIP: Final = 0.4
+#: cleared. The others decide gross cases in three or four pairs even against a distant control.
+ALTERNATIVES: Final = ((2.0, 0.95), (10.0, 0.02), (50.0, 0.03))
+#: Half-width of the unclipped part, in units of the log alternative, about its middle. Of 0.3 to
+#: 0.8 in simulations with seed 1, this one needs fewest pairs at both scales.
+_CLIP: Final = 0.35
 #: A target cut by the judge has run this long, so that its rate can still be estimated and a
 #: frozen transfer (10 s without a byte) can be told from a slow one.
 SETTLED_S: Final = 12.0
 
 Decision = Literal["slower", "clear"]
+
+
+def scale(grade: str) -> float:
+    """Return the scale of the noise to expect beside a kind of control.
+
+    Args:
+        grade: ``A``, ``B`` or ``C``; anything else is taken for the widest.
+
+    Returns:
+        Scale in natural log ratio.
+    """
+    return SCALE.get(grade, SCALE["C"])
 
 
 class LogRatio(msgspec.Struct, frozen=True):
@@ -92,7 +104,7 @@ def update(state: Evidence, observed: LogRatio) -> Evidence:
     """
     increments = [_increment(observed.high, state.scale, ratio) for ratio, _ in ALTERNATIVES]
     against = _increment(observed.low, state.scale, ALTERNATIVES[0][0])
-    cost = [_factor(state.scale, ratio)[1] for ratio, _ in ALTERNATIVES]
+    cost = [_log_mean(state.scale, ratio) for ratio, _ in ALTERNATIVES]
     return Evidence(
         scale=state.scale,
         pairs=state.pairs + 1,
@@ -187,22 +199,21 @@ def _increment(log_ratio: float, scale: float, alternative: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def _factor(scale: float, alternative: float) -> tuple[float, float]:
-    """Greatest increment, and log of the mean factor under "no slower".
+def _log_mean(scale: float, alternative: float) -> float:
+    """Log of the mean that a pair's factor has under "no slower".
 
     By symmetry about ``-log(alternative)/2`` the mean of the inverse factor under the alternative
     is the same number.
     """
     shift = math.log(alternative)
     low, high = -shift * (0.5 + _CLIP), -shift * (0.5 - _CLIP)
-    top = _increment(low, scale, alternative)
-    mean = (
-        math.exp(top) * _cumulative(low / scale)
+    top = math.exp(_increment(low, scale, alternative))
+    return math.log(
+        top * _cumulative(low / scale)
         + _cumulative((high + shift) / scale)
         - _cumulative((low + shift) / scale)
-        + math.exp(-top) * (1.0 - _cumulative(high / scale))
+        + (1.0 - _cumulative(high / scale)) / top
     )
-    return top, math.log(mean)
 
 
 def _log_density(x: float, scale: float) -> float:

@@ -53,6 +53,20 @@ def bucket_arrivals(rate_bps, bucket_bytes, size=SIZE, line_bps=40e6, packet=144
     return np.maximum(free, held), packets
 
 
+def lossy_arrivals(rate_bps, seed, size=SIZE, packet=1448):
+    """Arrivals of a sender that halves its window at random losses: uneven, holes of any size."""
+    rng = np.random.default_rng(seed)
+    t_s, counts, now, window, seen = [], [], 0.0, 8.0, 0
+    while seen < size:
+        seen = min(seen + max(1, round(window)) * packet, size)
+        now += RTT_S
+        t_s.append(now)
+        counts.append(seen)
+        window = window / 2 if rng.random() < window * 0.02 else window + 1
+    scale = size * 8 / rate_bps / now
+    return np.array(t_s) * scale, np.array(counts)
+
+
 def fetch(
     arm="target",
     number=0,

@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 import pytest
-from builders import bucket_arrivals, failed_fetch, fetch, policed, session
+from builders import bucket_arrivals, failed_fetch, fetch, lossy_arrivals, policed, session
 
 from analysis.finding import from_json, to_json
 from analysis.verdict import advise, judge
@@ -51,8 +51,10 @@ def test_the_drift_of_a_pacing_sender_is_not_taken_for_a_queue():
 
 
 def test_random_loss_has_no_rate_of_its_own():
-    rates = iter((0.9e6, 1.6e6, 2.4e6))
-    targets = [fetch(number=n, bps=next(rates), out_of_order=0.25) for n in range(3)]
+    targets = [
+        fetch(number=n, arrivals=lossy_arrivals(bps, n), out_of_order=0.17)
+        for n, bps in enumerate((0.9e6, 1.6e6, 2.4e6))
+    ]
     finding = judge(session(targets))
     assert finding.mechanism == "random_loss"
     assert finding.rate_bps.lower_bound

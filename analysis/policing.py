@@ -1,0 +1,109 @@
+"""Marks of a policer in one transfer, from what the receiver saw.
+
+A policer drops what exceeds its tokens and queues nothing. So packets are lost while round trips
+stay flat, and the losses differ from those of a line that tosses for every packet in one of three
+ways: the window always breaks at the same size, the rate is even to a few percent, or one overrun
+loses many packets at once. Thresholds were chosen on one half of the captures of Flach et al.
+(SIGCOMM 2016), split by a hash of the file name; ``analysis.evaluate.capture_rows`` reports on the
+other half.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from analysis import fetches, rate
+from probe.measurement import Fetch
+
+#: Share of segments out of order; a queue of five packets at 10 Mbit/s stays under 0.04.
+DROP_RATIO: Final = 0.05
+#: Round trip under load over idle, without a queue; a queue of 8 kB at 1.5 Mbit/s makes 1.19.
+FLAT_RATIO: Final = 1.15
+#: What a round trip may grow by for other reasons than a queue: a host that was busy.
+_FLAT_S: Final = 0.008
+#: Jumps by which repaired holes are filled: their quartiles over their median, and how many.
+_SAME_SIZE: Final = 0.45
+_FEWEST_HOLES: Final = 8
+#: Deviation of the rate over fifths of the transfer.
+_EVEN: Final = 0.06
+_PARTS: Final = 5
+#: Holes, over those that single losses would make for so many segments out of order.
+_BUNCHED: Final = 0.4
+#: An in-order jump of more segments than delayed acknowledgements make.
+_HOLE_SEGMENTS: Final = 2.5
+_SEGMENT_BYTES: Final = 1500.0
+#: Packets out of order a loss makes in a window that single losses of ratio p allow: the window
+#: is 1.22 / sqrt(p) (Mathis et al. 1997), so their share is 1.22 sqrt(p).
+_MATHIS: Final = 1.22
+_FEWEST_POINTS: Final = 8
+
+
+class Marks(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transfer shows; ``None`` where it was not measured."""
+
+    flat: bool | None
+    drops: float | None
+    same_size: bool
+    even: bool
+    bunched: bool
+
+    @property
+    def policed(self) -> bool:
+        """Whether it bears the marks of a policer: drops, no queue, and not by the toss."""
+        dropped = self.drops is not None and self.drops >= DROP_RATIO
+        return bool(self.flat) and dropped and (self.same_size or self.even or self.bunched)
+
+
+def marks(fetch: Fetch) -> Marks:
+    """Look for the marks of a policer.
+
+    Args:
+        fetch: a transfer with its byte timeline.
+
+    Returns:
+        Its marks.
+    """
+    drops = None if fetches.is_proxied(fetch) else fetches.out_of_order_ratio(fetch)
+    arrivals = rate.late(rate.series(fetch))
+    if len(arrivals.t_s) < _FEWEST_POINTS:
+        return Marks(flat=is_flat(fetch), drops=drops, same_size=False, even=False, bunched=False)
+    jumps = np.diff(arrivals.wire_bytes) / _SEGMENT_BYTES
+    holes = jumps[jumps > _HOLE_SEGMENTS]
+    segments = float(arrivals.wire_bytes[-1] - arrivals.wire_bytes[0]) / _SEGMENT_BYTES
+    single = segments * ((drops or 0.0) / _MATHIS) ** 2
+    return Marks(
+        flat=is_flat(fetch),
+        drops=drops,
+        same_size=len(holes) >= _FEWEST_HOLES and _width(holes) <= _SAME_SIZE,
+        even=_unevenness(arrivals) <= _EVEN,
+        bunched=len(holes) <= _BUNCHED * single,
+    )
+
+
+def is_flat(fetch: Fetch) -> bool | None:
+    """Say whether round trips stayed as they are on an idle line.
+
+    Args:
+        fetch: the transfer.
+
+    Returns:
+        ``None`` where they were not measured under load, or only those of a local proxy.
+    """
+    ratio = fetches.rtt_ratio(fetch)
+    if ratio is None or fetches.is_proxied(fetch):
+        return None
+    return ratio < FLAT_RATIO or (ratio - 1.0) * (fetch.idle_rtt_s or 0.0) < _FLAT_S
+
+
+def _width(values: rate.Array) -> float:
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return float((high - low) / middle)
+
+
+def _unevenness(arrivals: rate.Series) -> float:
+    edges = np.linspace(arrivals.t_s[0], arrivals.t_s[-1], _PARTS + 1)
+    parts = np.diff(np.interp(edges, arrivals.t_s, arrivals.wire_bytes))
+    return float(parts.std() / parts.mean())
