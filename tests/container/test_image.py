@@ -51,6 +51,15 @@ def test_a_run_without_a_network_exits_3_and_keeps_the_record_in_the_volume(volu
     assert '"failure"' in run_file.read_text()
 
 
+def test_consent_given_once_is_remembered_in_the_volume(volume):
+    refused = engine.run_image("run", volume=volume)
+    engine.run_image("consent", "--yes", volume=volume)
+    agreed = engine.run_image("run", volume=volume)
+
+    assert (refused.returncode, agreed.returncode) == (2, 3), refused.stderr + agreed.stderr
+    assert "no consent is recorded" in refused.stderr
+
+
 def test_the_image_is_unprivileged_and_stops_as_on_ctrl_c():
     (image,) = json.loads(engine.run("podman", "inspect", engine.IMAGE, check=True).stdout)
 
