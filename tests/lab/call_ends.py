@@ -13,6 +13,7 @@ import msgspec
 
 from probe.call import CallOrder
 from probe.call.pair import call_flows
+from probe.call.peer import PeerOrder, call_peer
 from probe.farend import FarEndConfig, ReflectorLimits, serve
 from probe.network import Network
 from probe.trace import FATES, unpack_trace
@@ -50,6 +51,12 @@ async def make_call(text):
     json.dump({"cpu_s": used_s, "flows": flows}, sys.stdout)
 
 
+async def meet_peer(way, text):
+    order = msgspec.json.decode(text, type=PeerOrder)
+    outcome = await call_peer(order, Network(), way)
+    sys.stdout.write(msgspec.json.encode(outcome).decode())
+
+
 if __name__ == "__main__":
     mode, *words = sys.argv[1:]
-    asyncio.run(be_far_end(*words) if mode == "serve" else make_call(*words))
+    asyncio.run({"serve": be_far_end, "call": make_call, "peer": meet_peer}[mode](*words))
