@@ -78,7 +78,7 @@ def groups(columns: Columns, keys: Sequence[str] = CELL) -> dict[Any, slice]:
     if count:
         new[0] = True
     starts = np.flatnonzero(new)
-    ends = np.append(starts[1:], count)
+    ends = np.append(starts[1:], count)[: len(starts)]
     return {
         tuple(_plain(columns[key][start]) for key in keys): slice(int(start), int(end))
         for start, end in zip(starts, ends, strict=True)
