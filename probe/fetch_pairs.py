@@ -14,7 +14,7 @@ from probe.limits import CONNECTIONS_PER_ADDRESS
 from probe.measurement import Arm, Fetch, Host, Measurement
 from probe.plan import FETCH_OVERHEAD, FetchArm, FetchSession, origin
 from probe.recorder import Outcome, Trial
-from probe.trial import addresses_of, servers_of, shuffled_arms, trial, written
+from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn, written
 
 #: Handshakes and certificates of a fetch, both directions.
 _HANDSHAKE_BYTES: Final = 8_000
@@ -81,8 +81,7 @@ async def parallel_fetches(
     spread = [written(server) for server in servers for _ in range(CONNECTIONS_PER_ADDRESS)]
     chosen = spread[: max(dose for dose in (0, *_DOSES) if dose <= len(spread))]
     order = structs.replace(_order(plan, plan.target), rtt_beside=False)
-    async with bench.limits.visit(addresses_of(servers, plan.target.url)):
-        await running.hold.trial()
+    async with turn(running, addresses_of(servers, plan.target.url), bench):
         started_s = bench.recorder.wall()
         outcomes = await asyncio.gather(
             *(fetch(structs.replace(order, address=at), bench.network) for at in chosen)
@@ -110,8 +109,7 @@ async def _fetch_arm(
     order = _order(plan, side)
     if plan.control_kind in ("A", "B") and servers:
         order = structs.replace(order, address=written(min(servers)))  # both arms: one server
-    async with bench.limits.visit(addresses_of(servers, side.url)):
-        await running.hold.trial()
+    async with turn(running, addresses_of(servers, side.url), bench):
         started_s = bench.recorder.wall()
         watch = _watch(running, plan, arm, number, bench)
         outcome = await fetch(order, bench.network, watch=watch)

@@ -9,7 +9,7 @@ from probe.fetch_pairs import fetch_pair
 from probe.measurement import Arm, Measurement
 from probe.plan import REACH_BYTES, CallSession, FetchSession, ReachSession, RelaySession
 from probe.recorder import Outcome
-from probe.trial import addresses_of, servers_of, shuffled_arms, trial
+from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn
 
 
 async def carry_out_pair(running: Running, number: int, bench: Bench) -> list[Measurement]:
@@ -41,8 +41,7 @@ async def _reach(
     endpoint = plan.addresses[number % len(plan.addresses)] if arm == "target" else plan.control
     bench.tell(Progress(plan.service, "reach", arm, number))
     servers = await servers_of(bench.network, endpoint)
-    async with bench.limits.visit(addresses_of(servers, endpoint)):
-        await running.hold.trial()
+    async with turn(running, addresses_of(servers, endpoint), bench):
         started_s = bench.recorder.wall()
         failure, body = await reach(endpoint, bench.network)
     bench.limits.spend(REACH_BYTES)

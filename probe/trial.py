@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from probe.bench import Bench, Running
 from probe.measurement import Arm
@@ -31,6 +32,26 @@ def trial(running: Running, arm: Arm, number: int, endpoint: str) -> Trial:
         control_kind=running.plan.control_kind,
         endpoint=endpoint,
     )
+
+
+@asynccontextmanager
+async def turn(running: Running, addresses: Sequence[str], bench: Bench) -> AsyncIterator[None]:
+    """Wait for the line, then for the servers, and have both for one trial.
+
+    Never the other way round: a session that held a server and waited for the line would stop
+    the session that holds the line and waits for that server.
+
+    Args:
+        running: the session under way.
+        addresses: whom the trial visits.
+        bench: everything from outside.
+
+    Yields:
+        When the trial may begin.
+    """
+    await running.hold.trial()
+    async with bench.limits.visit(addresses):
+        yield
 
 
 def shuffled_arms(bench: Bench) -> list[Arm]:
