@@ -123,6 +123,18 @@ async def two_lengths(reader, writer):
     await reader.read()
 
 
+async def long_body(reader, writer):
+    await request_line(reader)
+    writer.write(OK + b"Content-Length: 5\r\n\r\nhello, and more than was announced\r\n\r\n")
+    await reader.read()
+
+
+async def body_where_none_may_be(reader, writer):
+    await request_line(reader)
+    writer.write(b"HTTP/1.1 204 No Content\r\n\r\nbut here it is\r\n\r\n")
+    await reader.read()
+
+
 async def chunk_bomb(reader, writer):
     await request_line(reader)
     writer.write(OK + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -162,6 +174,8 @@ async def unfinished_chunks(reader, writer):
         (short_body, "eof_error", "body"),
         (absurd_length, "http_request_failed", "request"),
         (two_lengths, "http_request_failed", "request"),
+        (long_body, "http_request_failed", "request"),
+        (body_where_none_may_be, "http_request_failed", "request"),
         (chunk_bomb, "http_request_failed", "status"),
         (chunk_with_endless_extension, "http_request_failed", "status"),
         (unfinished_chunks, "eof_error", "body"),
@@ -214,6 +228,37 @@ async def test_a_peer_that_never_finishes_is_cut_by_our_limit_and_has_not_failed
     assert outcome.fetch.censored == limit
     assert outcome.fetch.body_bytes > 0
     assert outcome.fetch.body_bytes < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "size"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", 200, 13),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok", 200, 2),
+    ],
+)
+async def test_an_odd_answer_that_can_be_read_is_an_answer(answer, status, size):
+    async def handle(reader, writer):
+        await request_line(reader)
+        writer.write(answer)
+        await writer.drain()
+
+    async with peer(handle) as port:
+        outcome = await fetch(FetchOrder(url=f"http://127.0.0.1:{port}/"), Network())
+    assert outcome.failure is None
+    assert (outcome.fetch.status, outcome.fetch.body_bytes) == (status, size)
+
+
+async def test_a_head_request_has_no_body_to_wait_for():
+    async def handle(reader, writer):
+        await request_line(reader)
+        writer.write(OK + b"Content-Length: 1000\r\n\r\n")
+        await reader.read()
+
+    async with peer(handle) as port:
+        order = FetchOrder(url=f"http://127.0.0.1:{port}/", method="HEAD")
+        outcome = await fetch(order, Network())
+    assert (outcome.failure, outcome.fetch.expected_bytes) == (None, 1000)
 
 
 async def test_a_gzip_bomb_is_counted_as_it_came_and_never_unpacked():
