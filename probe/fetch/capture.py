@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import struct
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,7 +17,7 @@ from probe.network import Address
 MAX_PACKETS: Final = 50_000
 _HEAD_BYTES: Final = 160
 _BUFFER_BYTES: Final = 1 << 22
-_WAKE_S: Final = 0.1
+_ANCILLARY_BYTES: Final = 64
 _ETH_P_ALL: Final = 3
 _ETH_P_IP: Final = 0x0800
 _ETH_P_IPV6: Final = 0x86DD
@@ -31,7 +31,9 @@ class CaptureError(OSError):
 
 
 class Capture:
-    """Keeps the heads of packets, in memory, while the ``with`` block runs.
+    """Keeps the heads of packets, in memory, while the ``async with`` block runs.
+
+    The kernel stamps the packets, so it does not matter when the loop comes to read them.
 
     Raises:
         CaptureError: on entering, where the machine does not allow it.
@@ -39,10 +41,9 @@ class Capture:
 
     def __init__(self) -> None:
         self._seen: list[Seen] = []
-        self._done = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._sock: socket.socket | None = None
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         try:
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
         except (OSError, AttributeError) as error:
@@ -50,24 +51,25 @@ class Capture:
                 f"--pcap: found no way to see packets ({error}), expected Linux and the right to "
                 "raw sockets: run as root, or give the container --cap-add NET_RAW"
             ) from error
+        sock.settimeout(0)
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         with contextlib.suppress(OSError):
             # As much as the system grants; without it a burst may leave gaps in the evidence.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-        sock.settimeout(_WAKE_S)
-        self._thread = threading.Thread(target=self._listen, args=(sock,), name="capture")
-        self._thread.start()
+        self._sock = sock
+        asyncio.get_running_loop().add_reader(sock, self._read, sock)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._done.set()
-        if self._thread is not None:
-            self._thread.join()
+        assert self._sock is not None
+        asyncio.get_running_loop().remove_reader(self._sock)
+        with self._sock as sock:
+            self._read(sock)
 
     def write(self, path: Path, server: Address) -> int:
         """Write what belongs to one trial, cleaned, after the block has ended.
@@ -79,18 +81,19 @@ class Capture:
         Returns:
             How many bytes the file has.
         """
-        content = evidence(self._seen, server)
-        return path.write_bytes(content)
+        return path.write_bytes(evidence(self._seen, server))
 
-    def _listen(self, sock: socket.socket) -> None:
-        with sock:
-            while not self._done.is_set() and len(self._seen) < MAX_PACKETS:
-                try:
-                    head, ancillary, _, place = sock.recvmsg(_HEAD_BYTES, 64)
-                except TimeoutError:
-                    continue
-                if place[1] in (_ETH_P_IP, _ETH_P_IPV6) and ancillary:
-                    self._seen.append(_seen(head, ancillary[0][2], place[2] == _OUTGOING))
+    def _read(self, sock: socket.socket) -> None:
+        """Take in what waits."""
+        while len(self._seen) < MAX_PACKETS:
+            try:
+                head, ancillary, _, place = sock.recvmsg(_HEAD_BYTES, _ANCILLARY_BYTES)
+            except BlockingIOError:
+                return
+            if place[1] in (_ETH_P_IP, _ETH_P_IPV6) and ancillary:
+                self._seen.append(_seen(head, ancillary[0][2], place[2] == _OUTGOING))
+        # Enough: what comes now stays where it is, and the loop is not woken for it.
+        asyncio.get_running_loop().remove_reader(sock)
 
 
 def _seen(head: bytes, stamp: bytes, outgoing: bool) -> Seen:

@@ -1,6 +1,7 @@
 """A trial's own capture says what its record says, and nothing about who took it."""
 
 import ipaddress
+import subprocess
 import sys
 
 import msgspec
@@ -24,8 +25,11 @@ from probe.fetch.capture import Capture
 from probe.measurement import Measurement, encode
 from probe.network import Network
 url, folder, one_id = sys.argv[1:]
-with Capture() as capture:
-    outcome = asyncio.run(fetch(FetchOrder(url=url, limit_s=12), Network.from_options()))
+async def main():
+    async with Capture() as capture:
+        outcome = await fetch(FetchOrder(url=url, limit_s=12), Network.from_options())
+    return outcome, capture
+outcome, capture = asyncio.run(main())
 got = outcome.fetch
 capture.write(pathlib.Path(folder, "trial.pcap"), (got.address, got.port))
 record = Measurement(id=one_id, run=one_id, session=one_id, round=0, arm="target",
@@ -54,3 +58,22 @@ def test_the_figures_from_the_packets_are_those_of_the_record(preset, tmp_path):
     # The kernel counts a FIN as a byte.
     assert 0 <= record.fetch.timeline.bytes[-1] - rebuilt.fetch.timeline.bytes[-1] <= 1
     assert ipaddress.ip_address(HOME).packed not in capture.read_bytes()
+
+
+def test_a_machine_that_may_not_see_packets_says_what_to_do(tmp_path):
+    code = (
+        "import asyncio\nfrom probe.fetch.capture import Capture\n"
+        "async def main():\n    async with Capture(): pass\nasyncio.run(main())"
+    )
+    words = [
+        "setpriv",
+        "--bounding-set=-net_raw",
+        "--inh-caps=-net_raw",
+        sys.executable,
+        "-c",
+        code,
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    if "setpriv" in done.stderr:
+        pytest.skip(f"this machine's setpriv cannot drop a right: {done.stderr.strip()}")
+    assert "--cap-add NET_RAW" in done.stderr
