@@ -5,6 +5,7 @@ Both ends read one machine's steady clock, so a packet's one-way delay is known 
 
 import contextlib
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,9 +17,25 @@ import pytest
 from probe.lab.netns import NetnsLab, missing
 from probe.lab.rules import Line, Preset
 
+#: What measures beside the project, and the Debian package that brings it.
+PEERS = {
+    "iperf3": "iperf3",
+    "ping": "iputils-ping",
+    "curl": "curl",
+    "ss": "iproute2",
+    "tcpdump": "tcpdump",
+}
+
+
+def lacking():
+    """Say what this machine lacks for these tests; None when nothing."""
+    packages = [package for tool, package in PEERS.items() if not shutil.which(tool)]
+    return missing() or (f"install: apt-get install {' '.join(packages)}" if packages else None)
+
+
 needs_namespaces = [
     pytest.mark.root,
-    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
+    pytest.mark.skipif(lacking() is not None, reason=lacking() or ""),
 ]
 #: An address of the world (a neutral web server) on which tests run servers of their own.
 PEER = "198.18.1.1"

@@ -28,7 +28,8 @@ def test_a_policer_holds_kernel_tcp_to_its_rate(rate_bps):
     with lab_with(rule, rtt_s=0.03) as lab:
         end = iperf(lab, "-R", "-t", "6", "-O", "2")["end"]
     carried_bps = end["sum_received"]["bits_per_second"] * 1500 / 1448
-    assert carried_bps <= rate_bps * 1.03
+    # While TCP waits for its retransmission timer the bucket fills, once at most in the 4 s seen.
+    assert carried_bps <= rate_bps * 1.03 + 16_000 * 8 / 4
     assert carried_bps >= rate_bps * 0.7
     assert end["sum_sent"]["retransmits"] > 0
 

@@ -33,6 +33,8 @@ def test_random_loss_is_counted_to_the_packet(up):
     assert way.passed.packets == len(arrivals)
     assert way.dropped["loss"].packets == 1000 - len(arrivals)
     assert way.dropped["loss"].bytes == 428 * (1000 - len(arrivals))
+    assert way.passed_by["loss"].packets == len(arrivals)
+    assert way.passed_by["loss"].bytes == 428 * len(arrivals)
     # Five standard deviations of a binomial: the seed is fixed, the number of packets is not.
     assert len(arrivals) == pytest.approx(700, abs=73)
 

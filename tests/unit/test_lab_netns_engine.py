@@ -144,6 +144,33 @@ def test_a_dropped_packet_is_counted_under_its_rule():
     assert tally.down.dropped["gone"].packets == 1
 
 
+def test_a_rule_counts_what_it_lets_go_on_and_nothing_before_its_turn():
+    late = Rule(name="late", effect=Delay(delay_s=0.1), direction="up", start_after_packets=2)
+    other = Rule(name="other", match=Match(ports=(9,)), effect=Drop())
+    bench = Bench(late, other)
+    for number in range(5):
+        bench.arrive("up", packet(size=128), number * 0.001)
+        bench.arrive("down", packet(up=False), number * 0.001)
+    bench.run(1.0)
+    tally = bench.engine.tally
+    assert list(tally.up.passed_by) == ["late"]
+    assert (tally.up.passed_by["late"].packets, tally.up.passed_by["late"].bytes) == (3, 384)
+    assert tally.down.passed_by == {}
+    assert tally.up.passed.packets == tally.down.passed.packets == 5
+
+
+@pytest.mark.parametrize("scope", ["flow", "shared"])
+def test_a_rule_passes_or_drops_every_packet_it_is_about(scope):
+    rule = Rule(name="loss", match=Match(ports=(443,)), effect=Loss(ratio=0.5), scope=scope)
+    bench = Bench(rule)
+    for number in range(100):
+        bench.arrive("up", packet(port=443 + number % 2), number * 0.001)
+    bench.run(1.0)
+    way = bench.engine.tally.up
+    assert way.passed_by["loss"].packets + way.dropped["loss"].packets == 50
+    assert way.passed.packets == way.passed_by["loss"].packets + 50
+
+
 def test_a_reset_reaches_both_ends_and_the_packet_neither():
     bench = Bench(Rule(name="reset", effect=Reset()), rtt_s=0.04)
     bench.arrive("up", packet(protocol=TCP, body=b"hello"), 0.0)

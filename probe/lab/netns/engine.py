@@ -18,8 +18,8 @@ import msgspec
 
 from probe.lab.access import Access
 from probe.lab.actions import Packet
-from probe.lab.censor import Censor
 from probe.lab.netns import dns, packets
+from probe.lab.netns.counting import CountingCensor
 from probe.lab.netns.tally import Tally
 from probe.lab.rules import Direction, DnsTamper, Preset, Rule, Seen, Transport, matches
 
@@ -64,14 +64,14 @@ class Engine:
             direction: Access(preset.line, direction, Random(rng.random()))  # noqa: S311 - as above
             for direction in _OTHER
         }
-        self._censor = Censor(preset.rules, rng) if preset.rules else None
+        self.tally = Tally()
+        self._censor = CountingCensor(preset.rules, rng, self.tally) if preset.rules else None
         self._forgers = tuple(r for r in preset.rules if isinstance(r.effect, DnsTamper))
         self._rng = rng
         self._far_ends: dict[bytes, _FarEnd] = {}
         self._waiting: list[tuple[float, int, Station, Direction, bytes]] = []
         self._entered = 0
         self._emit = emit
-        self.tally = Tally()
 
     def arrive(self, direction: Direction, packet: bytes, now: float) -> None:
         """Take a packet from the home (``up``) or the world (``down``).

@@ -20,12 +20,15 @@ class Count(msgspec.Struct):
 
 
 class Way(msgspec.Struct):
-    """One direction: what came through, and what was dropped, by the rule that dropped it.
+    """One direction: what came through; and by rule, what it let go on and what it dropped.
 
-    The rule ``line`` is the access line itself: random loss and a full queue.
+    A rule's counts are of the packets its effect was applied to, and of no others: what came before
+    it took hold, or goes the other way, is not among them. ``line`` in ``dropped`` is the access
+    line itself: random loss and a full queue.
     """
 
     passed: Count = msgspec.field(default_factory=Count)
+    passed_by: dict[str, Count] = msgspec.field(default_factory=dict)
     dropped: dict[str, Count] = msgspec.field(default_factory=dict)
 
 
@@ -47,6 +50,10 @@ class Tally(msgspec.Struct):
     def passed(self, direction: Direction, size_bytes: int) -> None:
         """Count a packet that came through."""
         self.way(direction).passed.add(size_bytes)
+
+    def passed_by(self, rule: str, direction: Direction, size_bytes: int) -> None:
+        """Count a packet that a rule's effect let go on."""
+        self.way(direction).passed_by.setdefault(rule, Count()).add(size_bytes)
 
     def dropped(self, rule: str, direction: Direction, size_bytes: int) -> None:
         """Count a packet that a rule, or the line, dropped."""
