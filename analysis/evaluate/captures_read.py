@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from analysis.errors import DataError
 from probe.measurement import Fetch, RttSample, TcpInfo, Timeline
 
 _MAGIC: Final = 0xA1B2C3D4
@@ -36,7 +37,7 @@ _SAMPLE_S: Final = 0.25
 Flow = tuple[bytes, int, bytes, int]
 
 
-class CaptureError(ValueError):
+class CaptureError(DataError):
     """A file that is not such a capture; the text says what was found."""
 
 

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.errors import DataError
 from analysis.evaluate.sessions import (
     SESSIONS,
     Outcome,
@@ -43,7 +44,7 @@ _TESTS: Final = 3
 _POWER: Final = ((2.0, 8.0), (3.0, 6.0), (10.0, 4.0))
 
 
-class MeasurementsError(ValueError):
+class MeasurementsError(DataError):
     """A file that is not such measurements; the text says what was found."""
 
 
