@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Final, Literal
 
 from probe import failure
 from probe.call.ledger import Ledger
-from probe.call.talk import Ask, Asks, Rejected, Talk
+from probe.call.questions import REFUSALS, Questions
+from probe.call.talk import Asks, Rejected, Talk
 from probe.call.udp import UdpSocket
 from probe.call.wire import Arrivals
 from probe.clock import Ticker, WallOffset
 
 _NS: Final = 1_000_000_000
-#: A question is repeated at this interval, as Telegram's client repeats its hello.
-ASK_AGAIN_S: Final = 0.5
-ASK_TIMES: Final = 6
+_ASK_TIMES: Final = 6
 _REPORT_TIMES: Final = 3
 #: A relay that is silent for so long is left alone; so is a far end that ICMP says is gone.
 SILENCE_NS: Final = 3 * _NS
-#: One ICMP error may be about a datagram long gone; two are an answer.
-_REFUSALS: Final = 2
 
 Address = tuple[str, int]
 Setup = Literal["ok", "no_answer", "refused", "rejected"]
@@ -63,13 +61,12 @@ class Flow:
         self._local_port = local_port
         self._loop = asyncio.get_running_loop()
         self._socket: UdpSocket | None = None
-        self._asked: tuple[Ask, asyncio.Future[object]] | None = None
+        self._questions = Questions(self._send)
         self._start_ns = 0
         self._at = 0
         self._next = b""
         self._seq_by_number: dict[int, int] = {}
         self._media_over: asyncio.Future[None] | None = None
-        self._refusals = 0
         self._last_error: str | None = None
 
     async def set_up(self, addresses: tuple[Address, ...]) -> None:
@@ -79,13 +76,14 @@ class Flow:
             addresses: of the peer; the first one there is a way to is used.
         """
         begun_ns = time.monotonic_ns()
-        if not self._open(addresses):
+        self.failure = self._open(addresses)
+        if self.failure is not None:
             return
         if self._relay:
             self.setup = "ok"  # nothing is asked; whether it answers shows in the media
             return
         try:
-            await self._drive(self._talk.opening(), ASK_TIMES)
+            await self._questions.put(self._talk.opening(), _ASK_TIMES)
         except Rejected:
             self.setup, self.failure = "rejected", f"{failure.UNKNOWN} far end has no room"
         except TimeoutError:
@@ -99,7 +97,7 @@ class Flow:
         if self.setup != "ok":
             return
         self._start_ns = start_ns
-        self._refusals = 0
+        self._questions.refusals = 0
         planned_ns = self._ledger.planned_ns
         self._next = self._talk.media(0)
         self._media_over = self._loop.create_future()
@@ -108,7 +106,7 @@ class Flow:
         self._loop.add_reader(ticker.fileno(), self._tick, ticker)
         delay_s = (start_ns - time.monotonic_ns()) / _NS
         beats = [
-            self._loop.call_later(delay_s + at_s, self._send_aside, datagram)
+            self._loop.call_later(delay_s + at_s, self._send, datagram)
             for at_s, datagram in self._talk.during()
         ]
         try:
@@ -141,13 +139,12 @@ class Flow:
 
     def on_datagram(self, data: bytes, user_ns: int, kernel_ns: int | None) -> None:
         """Take a datagram from the peer: an answer to what was asked, or a media reply."""
-        if self._asked is not None and not self._asked[1].done():
-            self._answer(*self._asked, data)
+        self._questions.take(data)
         if self._media_over is None:
             return
         reply = self._talk.reply(data)
         if reply is not None:
-            self._refusals = 0
+            self._questions.refusals = 0
             start_ns = self._start_ns
             since_ns = None if kernel_ns is None else kernel_ns - start_ns
             self._ledger.replied(reply, user_ns - start_ns, since_ns)
@@ -160,56 +157,29 @@ class Flow:
 
     def on_error(self, error: OSError) -> None:
         """Note an error the network reported; whether it ends the flow is decided elsewhere."""
-        self._refusals += 1
+        self._questions.refusals += 1
         self._last_error = failure.from_oserror(error)
 
     def _not_set_up(self) -> None:
         self.setup = "refused" if self._last_error == failure.REFUSED else "no_answer"
         self.failure = self._last_error or failure.TIMEOUT
 
-    def _open(self, addresses: tuple[Address, ...]) -> bool:
+    def _open(self, addresses: tuple[Address, ...]) -> str | None:
+        """Open a socket to the first address there is a way to; return why there is none."""
+        word: str | None = None
         for address in addresses:
             try:
                 self._socket = UdpSocket(address, self._wall, self, local_port=self._local_port)
             except OSError as error:
-                self.failure = failure.from_oserror(error)
+                word = failure.from_oserror(error)
                 continue
-            self.address, self.failure = address, None
-            return True
-        return False
+            self.address = address
+            return None
+        return word
 
-    async def _drive(self, asks: Asks, times: int) -> None:
-        """Put the questions one after the other; raise TimeoutError when one is not answered."""
-        try:
-            ask = next(asks)
-            while True:
-                ask = asks.send(await self._ask(ask, times))
-        except StopIteration:
-            return
-
-    async def _ask(self, ask: Ask, times: int) -> object:
+    def _send(self, datagram: bytes) -> None:
         assert self._socket is not None
-        self._refusals = 0
-        answer: asyncio.Future[object] = self._loop.create_future()
-        self._asked = (ask, answer)
-        for _ in range(times):
-            self._socket.send(ask.datagram)
-            done, _ = await asyncio.wait((answer,), timeout=ASK_AGAIN_S)
-            if done:
-                return answer.result()
-            if self._refusals >= _REFUSALS:
-                break
-        raise TimeoutError
-
-    @staticmethod
-    def _answer(ask: Ask, answer: asyncio.Future[object], data: bytes) -> None:
-        try:
-            meaning = ask.read(data)
-        except Rejected as rejected:
-            answer.set_exception(rejected)
-            return
-        if meaning is not None:
-            answer.set_result(meaning)
+        self._socket.send(datagram)
 
     def _tick(self, ticker: Ticker) -> None:
         assert self._socket is not None
@@ -234,31 +204,31 @@ class Flow:
         silent_ns = time.monotonic_ns() - self._start_ns - (self._ledger.heard_ns or 0)
         if silent_ns < SILENCE_NS:
             return False
-        if self._refusals >= _REFUSALS:
+        if self._questions.refusals >= REFUSALS:
             self.ended = "unreachable"
         elif self._relay:
             self.ended = "silence"
         return self.ended != "complete"
 
-    def _send_aside(self, datagram: bytes) -> None:
-        assert self._socket is not None
-        self._socket.send(datagram)
-
     async def _ask_what_arrived(self) -> None:
         """Ask for the far end's report, from a fresh socket where this one has been cut off."""
-        for fresh in (False, True):
-            if fresh:
-                assert self.address is not None
-                self.close()
-                self._local_port = 0
-                self._talk.forget_cookie()
-                if not self._open((self.address,)):
-                    return
-            try:
-                await self._drive(self._reports(), _REPORT_TIMES)
-            except TimeoutError:
-                continue
-            return
+        try:
+            await self._questions.put(self._reports(), _REPORT_TIMES)
+        except TimeoutError:
+            self._start_afresh()
+            with contextlib.suppress(TimeoutError):
+                await self._questions.put(self._reports(), _REPORT_TIMES)
+
+    def _start_afresh(self) -> None:
+        """Take a new socket; where there is none to be had, the old one is asked again."""
+        assert self.address is not None
+        old = self._socket
+        self._local_port = 0
+        if self._open((self.address,)) is None and old is not None:
+            old.close()
+            # The new socket counts from 0: stamps the old one still owed are not coming.
+            self._seq_by_number.clear()
+            self._talk.forget_cookie()
 
     def _reports(self) -> Asks:
         """Hand each report to the ledger on its way to the talk."""
