@@ -24,6 +24,7 @@ DISTANT: Final = (0.45 / 0.18) ** 1.6
 #: Fewest votes of other countries that give a null share of their own.
 _ENOUGH_VOTES: Final = 200
 _ENOUGH_NETWORKS: Final = 5
+_ENOUGH_COUNTRIES: Final = 3
 _INVOLVED_P: Final = 0.001
 
 
@@ -88,8 +89,12 @@ def nulls(votes: Columns) -> dict[tuple[str, str, str], Null]:
     }
     for (service, kind, country), null in found.items():
         if service == CONTROL:
-            same = [other for (_, k, c), other in found.items() if (k, c) == (kind, country)]
-            share = max(other.share for other in same)
+            same = [
+                other.share
+                for (name, k, c), other in found.items()
+                if (k, c) == (kind, country) and name != CONTROL
+            ]
+            share = max(same, default=null.share)
             found[service, kind, country] = Null(share, null.offset_bins, "that of the services")
     return found
 
@@ -98,7 +103,8 @@ def _nulls(votes: Columns, controls: tuple[int, int]) -> dict[str, Null]:
     """Do the same for one service and kind."""
     k, n = controls
     chance = min(0.5, max(FLOOR_SHARE, DISTANT * k / n)) if n else DISTANT * FLOOR_SHARE
-    hits = is_hit(votes, 0)
+    offset = _offset(votes)
+    hits = is_hit(votes, offset)
     countries = groups(votes, ("country",))
     calm = np.ones(len(hits), dtype=bool)
     for rows in countries.values():
@@ -111,14 +117,17 @@ def _nulls(votes: Columns, controls: tuple[int, int]) -> dict[str, Null]:
         if (votes["hit"][rows] != NONE).any():
             result[country] = Null(FLOOR_SHARE, 0, "ten times the judge's own false alarms")
         else:
-            result[country] = _null(votes, others, chance, controls)
+            result[country] = _null(votes, others, chance, controls, offset)
     return result
 
 
 def _null(
-    votes: Columns, others: NDArray[np.bool_], chance: float, controls: tuple[int, int]
+    votes: Columns,
+    others: NDArray[np.bool_],
+    chance: float,
+    controls: tuple[int, int],
+    offset: int,
 ) -> Null:
-    offset = _offset(votes, others)
     total = int(votes["n"][others].sum())
     if total >= _ENOUGH_VOTES:
         hits = int(votes["n"][others & is_hit(votes, offset)].sum())
@@ -176,15 +185,20 @@ def usual(weeks: Columns, service: str, kind: str, probe: str) -> Usual:
     return Usual(centre, spread, counts)
 
 
-def _offset(votes: Columns, others: NDArray[np.bool_]) -> int:
-    """Return the median over networks of each network's median ratio bin; 0 if too few."""
-    medians = []
-    with_ratio = others & (votes["ratio_bin"] != NONE)
-    for rows in groups(votes, ("country", "asn")).values():
-        here = with_ratio[rows]
-        if here.any():
-            medians.append(_median(votes["ratio_bin"][rows][here], votes["n"][rows][here]))
-    return min(0, round(float(np.median(medians)))) if len(medians) >= _ENOUGH_NETWORKS else 0
+def _offset(votes: Columns) -> int:
+    """Return the target's usual disadvantage, in ratio bins: what most countries agree on.
+
+    A country's is the median of its networks' medians; the median over countries is taken, so
+    that no single country, however many networks it slows, can make slowness look usual.
+    """
+    by_country: dict[str, list[float]] = {}
+    for (country, _), rows in groups(votes, ("country", "asn")).items():
+        there = votes["ratio_bin"][rows] != NONE
+        if there.any():
+            middle = _median(votes["ratio_bin"][rows][there], votes["n"][rows][there])
+            by_country.setdefault(country, []).append(middle)
+    medians = [np.median(found) for found in by_country.values() if len(found) >= _ENOUGH_NETWORKS]
+    return min(0, round(float(np.median(medians)))) if len(medians) >= _ENOUGH_COUNTRIES else 0
 
 
 def _part(columns: Columns, rows: slice) -> Columns:
