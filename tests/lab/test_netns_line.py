@@ -36,7 +36,8 @@ def test_jitter_is_uniform_from_zero_and_never_reorders():
     delays_s = [arrival.delay_s - 0.01 for arrival in arrivals]
     assert [arrival.number for arrival in arrivals] == list(range(200))
     assert min(delays_s) >= 0
-    assert median(delays_s) == pytest.approx(0.005, abs=0.001)
+    # The median of 200 uniform draws strays by 0.35 ms; four times that, and the loop.
+    assert median(delays_s) == pytest.approx(0.005, abs=0.002)
 
 
 @pytest.mark.parametrize(("option", "rate_bps"), [("-R", 8e6), ("-u", 2e6)])
