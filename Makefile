@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .PHONY: install demo test lint bench lock
 
 bin := .venv/bin
-pip := $(bin)/python -m pip --disable-pip-version-check --quiet
+pip := $(bin)/python -m pip --disable-pip-version-check --quiet --quiet
 pythons := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
 install: .venv/.installed
