@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from types import TracebackType
 from typing import Final, Self
 
@@ -35,8 +34,8 @@ class LoopLag:
     ) -> None:
         assert self._task is not None
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        # Awaiting the task itself could not tell its cancellation from our own.
+        await asyncio.wait([self._task])
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

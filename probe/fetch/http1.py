@@ -87,9 +87,10 @@ async def _take_in(answer: aiohttp.ClientResponse, progress: Progress) -> None:
     limit = progress.order.limit_bytes
     while piece := await answer.content.readany():
         progress.body.add(piece)
+        if progress.body.count == progress.expected_bytes:
+            break
         if limit is not None and progress.body.count >= limit:
-            if progress.body.count != progress.expected_bytes:
-                progress.censored = "bytes"
+            progress.censored = "bytes"
             return
     progress.whole = True
 

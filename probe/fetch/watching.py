@@ -166,7 +166,7 @@ async def measure_rtt(server: Address, limit_s: float) -> float | None:
 
 @contextlib.asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something as long as the block runs; what it raises comes out at the end.
+    """Run something as long as the block runs; what it raises comes out after the block.
 
     Args:
         work: cancelled when the block ends.
@@ -179,5 +179,7 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        # Awaiting the task itself could not tell its cancellation from our own.
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()

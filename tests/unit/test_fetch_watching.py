@@ -168,3 +168,15 @@ async def test_ipv6_works_like_ipv4():
     await asyncio.sleep(0.05)
     assert (outcome.failure, outcome.fetch.body_bytes) == (None, 3)
     assert (outcome.fetch.address, outcome.fetch.port) == ("::1", port)
+
+
+async def test_a_cancellation_is_never_lost_in_whichever_turn_of_the_loop_it_comes():
+    async with peer(answering(b"x" * 100, pieces=5)) as port:
+        order = FetchOrder(url=f"http://127.0.0.1:{port}/")
+        for turns in range(0, 120, 3):
+            task = asyncio.create_task(fetch(order, Network()))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asked = task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or not asked
