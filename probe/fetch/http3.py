@@ -160,9 +160,7 @@ class _OneRequest(asyncio.DatagramProtocol):
             await asyncio.sleep(gap_s)
             gap_s *= LOADED_GROWTH
             if self._progress.secured:
-                uid = len(self._pings)
-                self._pings[uid] = self._progress.now()
-                self._quic.send_ping(uid)
+                self._ping()
                 self._flush()
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
@@ -215,10 +213,10 @@ class _OneRequest(asyncio.DatagramProtocol):
             progress.tls_s = progress.now() - self._begun - (progress.connect_s or 0.0)
             progress.tls_version = "TLSv1.3"
             self._http = H3Connection(self._quic)
+            self._ping()
             self._request(self._http)
         elif isinstance(event, PingAcknowledged):
-            now = progress.now()
-            progress.loaded_rtt.append(RttSample(t_s=now, rtt_s=now - self._pings[event.uid]))
+            self._take_ping(event.uid)
         elif isinstance(event, ConnectionTerminated):
             self._end(FetchError(describe_end(event, secured=progress.secured)))
         elif isinstance(event, StreamReset):
@@ -226,6 +224,22 @@ class _OneRequest(asyncio.DatagramProtocol):
         if self._http is not None:
             for answer in self._http.handle_event(event):
                 self._take_answer(answer)
+
+    def _ping(self) -> None:
+        uid = len(self._pings)
+        self._pings[uid] = self._progress.now()
+        self._quic.send_ping(uid)
+
+    def _take_ping(self, uid: int) -> None:
+        """The first ping goes with the request, before there is load; the others under it."""
+        progress = self._progress
+        now = progress.now()
+        rtt_s = now - self._pings[uid]
+        if uid == 0:
+            # The server's first datagram waited for its certificate to be signed.
+            progress.idle_rtt_s = min(rtt_s, progress.idle_rtt_s or rtt_s)
+        else:
+            progress.loaded_rtt.append(RttSample(t_s=now, rtt_s=rtt_s))
 
     def _request(self, http: H3Connection) -> None:
         parts = urlsplit(self._progress.order.url)
