@@ -1,0 +1,121 @@
+"""Several sessions make one finding, and those that disagree are counted."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from analysis.finding import Finding, Rate, Slowdown, Window
+from analysis.merge import merge, merge_cell
+
+START = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def finding(verdict, day=0, **fields):
+    start = START + timedelta(days=day)
+    plain = {
+        "service": "twitter",
+        "kind": "fetch",
+        "country": "RU",
+        "asn": 64496,
+        "network": None,
+        "window": Window(start=start, end=start + timedelta(minutes=5)),
+        "sessions": 1,
+        "pairs": 3,
+        "grade": "C",
+        "verdict": verdict,
+        "mechanism": None,
+        "rate_bps": None,
+        "slowdown": None,
+        "since": None,
+        "until": None,
+        "log_odds": 8.0 if verdict == "throttled" else -5.0,
+        "why": f"It is {verdict}.",
+    }
+    return Finding(**{**plain, **fields})
+
+
+def days(*verdicts):
+    return [finding(verdict, day) for day, verdict in enumerate(verdicts)]
+
+
+def test_one_session_is_what_it_was():
+    [merged] = merge([finding("normal")])
+    assert (merged.verdict, merged.sessions, merged.why) == ("normal", 1, "It is normal.")
+
+
+def test_services_kinds_and_networks_are_kept_apart():
+    found = merge([finding("normal"), finding("normal", kind="call"), finding("normal", asn=7)])
+    assert [(item.kind, item.asn) for item in found] == [
+        ("call", 64496),
+        ("fetch", 7),
+        ("fetch", 64496),
+    ]
+
+
+def test_sessions_pairs_and_windows_add_up():
+    merged = merge_cell(days("throttled", "throttled", "inconclusive"))
+    assert (merged.sessions, merged.pairs) == (3, 9)
+    assert merged.window.start == START
+    assert merged.window.end == START + timedelta(days=2, minutes=5)
+
+
+def test_interference_that_half_the_sessions_see_is_reported_with_its_count():
+    merged = merge_cell(days("throttled", "normal", "throttled", "normal"))
+    assert merged.verdict == "throttled"
+    assert merged.why == "It is throttled. The same in 2 of 4 sessions (others: 2 normal)."
+
+
+def test_one_false_call_among_many_is_mentioned_and_not_believed():
+    merged = merge_cell(days("throttled", *["normal"] * 9))
+    assert merged.verdict == "normal"
+    assert "others: 1 throttled" in merged.why
+
+
+def test_more_false_calls_than_chance_explains_are_believed():
+    assert merge_cell(days(*["throttled"] * 4, *["normal"] * 30)).verdict == "throttled"
+
+
+def test_open_sessions_do_not_outvote_decided_ones():
+    assert merge_cell(days("inconclusive", "inconclusive", "normal")).verdict == "normal"
+
+
+def test_only_open_sessions_give_the_commonest_answer():
+    assert merge_cell(days("slow_line", "inconclusive", "slow_line")).verdict == "slow_line"
+
+
+def test_since_and_until_frame_the_last_stretch():
+    verdicts = ("throttled", "normal", "throttled", "inconclusive", "throttled", "normal")
+    merged = merge_cell(days(*verdicts))
+    assert merged.since == START + timedelta(days=2)
+    assert merged.until == START + timedelta(days=5)
+
+
+def test_a_service_that_is_still_slow_has_no_until():
+    assert merge_cell(days("normal", "throttled", "throttled")).until is None
+
+
+def test_rates_of_agreeing_sessions_join_to_their_median_and_widest_interval():
+    rates = [
+        finding("throttled", day, rate_bps=Rate(value=value, low=value - 5, high=value + 5))
+        for day, value in enumerate((120.0, 130.0, 150.0))
+    ]
+    merged = merge_cell([*rates, finding("normal", 4, rate_bps=Rate(value=1.0))])
+    assert merged.rate_bps == Rate(value=130.0, low=115.0, high=155.0)
+
+
+def test_an_interval_that_one_session_lacks_is_not_invented():
+    sessions = [
+        finding("throttled", 0, slowdown=Slowdown(value=4.0, low=3.0, high=5.0)),
+        finding("throttled", 1, slowdown=Slowdown(value=6.0)),
+    ]
+    assert merge_cell(sessions).slowdown == Slowdown(value=5.0)
+
+
+def test_the_best_grade_of_agreeing_sessions_counts():
+    assert merge_cell([finding("throttled"), finding("throttled", 1, grade="A")]).grade == "A"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_order_of_reading_does_not_matter(order):
+    found = days("normal", "throttled", "throttled")
+    assert merge([found[at] for at in order]) == merge(found)
