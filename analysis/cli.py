@@ -25,6 +25,7 @@ INTERRUPTED: Final = 130
 #: The plots of :data:`analysis.plots.KINDS` and the formats of :data:`analysis.importers.FORMATS`.
 PLOTS: Final = ("goodput", "timeline", "loss", "areas", "rates", "days")
 FORMATS: Final = ("runs", "twitter2021")
+ENGINES: Final = ("loopback", "netns")
 PLOT_FILES: Final = (".svg", ".png", ".pdf")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -144,6 +145,40 @@ def plot(kind: str, data: Sequence[str], output: Path, service: str | None, **sa
 def import_(format_name: str, paths: Sequence[Path], output: Path, **said: bool) -> int:
     """Read files of a FORMAT into a dataset; what it holds already is not read again."""
     return _run("import_data", said, format_name, paths, output)
+
+
+@cli.group()
+def evaluate() -> None:
+    """Measure how often the analysis is right, on data whose truth is known."""
+
+
+@evaluate.command("lab")
+@option("--quick", is_flag=True, help="One run of each preset instead of --runs.")
+@option(
+    "--runs", type=click.IntRange(min=1), default=200, show_default=True, help="Of each preset."
+)
+@option("--jobs", type=click.IntRange(min=1), default=6, show_default=True, help="Labs at once.")
+@option("--only", default="", metavar="PRESET,..", help="Only these presets.")
+@option("--engine", type=Word(ENGINES), default=None, help="loopback or netns instead of both.")
+@option("--first-seed", type=int, default=1000, show_default=True, help="Of the runs.")
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the records here; what is here already is not run again.",
+)
+@option(
+    "--from",
+    "kept",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Judge the records that -o kept, and run nothing.",
+)
+@option("--json", "as_json", is_flag=True, help="One JSON object a line, with every field.")
+@common
+def evaluate_lab(quiet: bool, verbose: bool, debug: bool, **given: Any) -> int:
+    """Run the probe behind emulated censors, and compare what it finds with what there was."""
+    said = {"quiet": quiet, "verbose": verbose, "debug": debug}
+    return _run("evaluate_lab", said, **given)
 
 
 def main() -> None:

@@ -1,0 +1,96 @@
+"""``analysis evaluate lab``: the program against emulated censors, beside what was to be found."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+
+from analysis.commands import Voice
+from analysis.errors import DataError
+from analysis.evaluate.lab_evaluation import evaluate
+from analysis.evaluate.lab_matrix import ENGINES, Engine, Preset, matrix
+from analysis.evaluate.lab_report import markdown, row
+from analysis.evaluate.lab_runs import Ran, known_presets, run_all
+from analysis.evaluate.lab_runs import kept as kept_runs
+
+
+def run(
+    *,
+    quick: bool,
+    runs: int,
+    jobs: int,
+    only: str,
+    engine: Engine | None,
+    first_seed: int,
+    output: Path | None,
+    kept: Path | None,
+    as_json: bool,
+    voice: Voice,
+) -> int:
+    """Run the matrix, or read one that was kept, and print what it came to.
+
+    Args:
+        quick: one run of each preset.
+        runs: else so many, with seeds that follow each other.
+        jobs: labs at once.
+        only: names of presets with commas between; empty for all.
+        engine: one engine instead of both.
+        first_seed: of the runs.
+        output: where to keep the records.
+        kept: judge these records instead of making any.
+        as_json: print outcomes instead of tables.
+        voice: how much to say.
+
+    Returns:
+        The exit status; a wrong finding is a result like others.
+
+    Raises:
+        DataError: there is no such preset.
+    """
+    presets = _chosen(known_presets(), only)
+    with _folder(kept or output) as folder:
+        if kept is None:
+            seeds = range(first_seed, first_seed + (1 if quick else runs))
+            cells = matrix(presets, (engine,) if engine else ENGINES, seeds)
+            asyncio.run(run_all(cells, folder, jobs, _told(voice)))
+        made = [
+            ran
+            for ran in kept_runs(folder)
+            if engine in (None, ran.cell.engine) and (not only or ran.cell.preset in presets)
+        ]
+        found = evaluate(folder, made, presets)
+    if as_json:
+        for item in found.outcomes:
+            click.echo(msgspec.json.encode(row(item)))
+    else:
+        click.echo(markdown(found), nl=False)
+    return 0
+
+
+def _chosen(presets: dict[str, Preset], only: str) -> dict[str, Preset]:
+    names = [name for name in only.split(",") if name]
+    if unknown := [name for name in names if name not in presets]:
+        raise DataError(f"--only: found {unknown[0]!r}, expected some of {', '.join(presets)}")
+    return {name: preset for name, preset in presets.items() if not names or name in names}
+
+
+@contextmanager
+def _folder(chosen: Path | None) -> Iterator[Path]:
+    if chosen is not None:
+        yield chosen
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _told(voice: Voice) -> Callable[[Ran, int], None]:
+    def tell(ran: Ran, left: int) -> None:
+        voice.say(f"{ran.cell.path}: {ran.wall_s:.0f} s, {left} to come")
+
+    return tell
