@@ -31,7 +31,7 @@ _FEWEST_HOLES: Final = 8
 _EVEN: Final = 0.06
 _PARTS: Final = 5
 #: Holes, over those that single losses would make for so many segments out of order.
-_BUNCHED: Final = 0.4
+_BUNCHED: Final = 0.5
 #: An in-order jump of more segments than delayed acknowledgements make.
 _HOLE_SEGMENTS: Final = 2.5
 _SEGMENT_BYTES: Final = 1500.0
