@@ -35,7 +35,8 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
 
     ``sessions`` and ``hits`` count everything, ``judged`` those a judge has decided alone;
     ``votes`` and ``vote_hits`` one session a probe and
-    day. Speeds are medians in bit/s, of all sessions and of the hits alone.
+    day. Speeds are medians in bit/s, of all sessions and of the hits alone. ``mechanism`` is how
+    the hits failed most often, where they failed instead of being slow.
     """
 
     service: str
@@ -62,6 +63,7 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     control_bps: float | None = None
     hit_bps: float | None = None
     slowdown: float | None = None
+    mechanism: str | None = None
 
     @property
     def cell(self) -> Cell:
@@ -87,10 +89,12 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.sessions} sessions from {self.probes} lines; "
                 f"{MIN_SESSIONS} from {MIN_PROBES} are the least that is judged."
             )
+        how = "were slower than a quarter of a control in the same minutes"
+        if self.mechanism:
+            how = "failed where a control did not"
         counts = (
-            f"Of one test per line and day, {percent(self.vote_hits, self.votes)} were slower than "
-            f"a quarter of a control in the same minutes; chance explains "
-            f"{100 * self.null.share:.1f} %"
+            f"Of one test per line and day, {percent(self.vote_hits, self.votes)} {how}; "
+            f"chance explains {100 * self.null.share:.1f} %"
         )
         if self.answer == "slowed":
             return f"{counts} (q {below(self.q_value)})."
@@ -189,7 +193,12 @@ def _area(cell: Cell, here: dict[str, Columns], null: Null) -> Area:
         control_bps=_median(here["control"]),
         hit_bps=_median(here["rates"], bins.RATE_BINS_PER_OCTAVE),
         slowdown=None if slowed is None else 1 / slowed,
+        mechanism=_commonest(here["mechanisms"]),
     )
+
+
+def _commonest(counted: Columns) -> str | None:
+    return str(counted["mechanism"][np.argmax(counted["n"])]) if len(counted["n"]) else None
 
 
 def _median(histogram: Columns, per_octave: int = bins.BINS_PER_OCTAVE) -> float | None:

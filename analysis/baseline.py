@@ -114,10 +114,8 @@ def _nulls(votes: Columns, controls: tuple[int, int]) -> dict[str, Null]:
     for (country,), rows in countries.items():
         others = calm.copy()
         others[rows] = False
-        if (votes["hit"][rows] != NONE).any():
-            result[country] = Null(FLOOR_SHARE, 0, "ten times the judge's own false alarms")
-        else:
-            result[country] = _null(votes, others, chance, controls, offset)
+        judged = bool((votes["hit"][rows] != NONE).any())
+        result[country] = _null(votes, others, FLOOR_SHARE if judged else chance, controls, offset)
     return result
 
 
@@ -133,6 +131,8 @@ def _null(
         hits = int(votes["n"][others & is_hit(votes, offset)].sum())
         share = max(FLOOR_SHARE, hits / total)
         return Null(share, offset, f"other countries: {percent(hits, total)}")
+    if chance == FLOOR_SHARE:
+        return Null(chance, 0, "the least that is believed")
     if controls[1]:
         return Null(chance, offset, f"control against control: {percent(*controls)}, scaled")
     return Null(chance, offset, "no comparison in the data: the share known from elsewhere")

@@ -24,7 +24,7 @@ INTERRUPTED: Final = 130
 
 #: The plots of :data:`analysis.plots.KINDS` and the formats of :data:`analysis.importers.FORMATS`.
 PLOTS: Final = ("goodput", "timeline", "loss", "areas", "rates", "days")
-FORMATS: Final = ("runs", "twitter2021")
+FORMATS: Final = ("runs", "ooni", "ndt7", "twitter2021")
 ENGINES: Final = ("loopback", "netns")
 PLOT_FILES: Final = (".svg", ".png", ".pdf")
 

@@ -11,7 +11,7 @@ from analysis.areas import Area, judge_areas
 from analysis.baseline import CONTROL
 from analysis.data import Data
 from analysis.events import Timeline, find_events
-from analysis.finding import Finding, Rate, Slowdown, Window
+from analysis.finding import Finding, Rate, Slowdown, Verdict, Window
 from analysis.ingest import NOT_JUDGED
 from analysis.merge import BAD, merge
 from analysis.rates import Mode, mode
@@ -118,8 +118,8 @@ def from_area(area: Area, rate: Mode | None) -> Finding:
         rate: the rate its slow tests gather at, if they do.
 
     Returns:
-        ``throttled`` where slow pairs are more than chance, ``normal`` where the network is
-        cleared, else ``inconclusive``.
+        ``throttled`` where slow pairs, ``blocked`` where failed ones are more than chance,
+        ``normal`` where the network is cleared, else ``inconclusive``.
     """
     slowed = area.answer == "slowed"
     return Finding(
@@ -132,8 +132,8 @@ def from_area(area: Area, rate: Mode | None) -> Finding:
         sessions=area.sessions,
         pairs=area.pairs,
         grade=area.grade,  # type: ignore[arg-type]  # stored as the letter it is
-        verdict={"slowed": "throttled", "clear": "normal"}.get(area.answer, "inconclusive"),  # type: ignore[arg-type]  # all three are verdicts
-        mechanism="unclassified" if slowed else None,
+        verdict=_verdict(area),
+        mechanism=(area.mechanism or "unclassified") if slowed else None,  # type: ignore[arg-type]  # importers write mechanisms only
         rate_bps=Rate(value=rate.rate_bps, low=rate.low_bps, high=rate.high_bps) if rate else None,
         slowdown=Slowdown(value=area.slowdown) if slowed and area.slowdown else None,
         since=None,
@@ -141,6 +141,12 @@ def from_area(area: Area, rate: Mode | None) -> Finding:
         log_odds=area.log_odds,
         why=area.why,
     )
+
+
+def _verdict(area: Area) -> Verdict:
+    if area.answer == "slowed":
+        return "blocked" if area.mechanism else "throttled"
+    return "normal" if area.answer == "clear" else "inconclusive"
 
 
 def _utc(seconds: int) -> datetime:

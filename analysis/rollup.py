@@ -42,6 +42,7 @@ class Rolled(msgspec.Struct, frozen=True):
     control: Columns
     rates: Columns
     witnesses: Columns
+    mechanisms: Columns
 
 
 def roll(sessions: Any) -> Rolled:
@@ -58,6 +59,7 @@ def roll(sessions: Any) -> Rolled:
         speeds(sessions, "control"),
         rates(sessions),
         witnesses(sessions),
+        mechanisms(sessions),
     )
 
 
@@ -166,6 +168,18 @@ def witnesses(sessions: Any) -> Columns:
     hits = (sessions.hit == 1) | (sessions.verdict.isnull() & (sessions.hits > 0))
     chosen = sessions.filter(sessions.vote & hits).mutate(hour=lambda t: t.start_s // HOUR_S)
     keys = (*CELL, "hour", "probe")
+    return _run(chosen.group_by(keys).aggregate(n=chosen.count()), keys)
+
+
+def mechanisms(sessions: Any) -> Columns:
+    """Count how services failed where their control did not, of sessions no judge has decided.
+
+    Returns:
+        ``service kind country asn mechanism n``.
+    """
+    told = sessions.verdict.isnull() & (sessions.hit == 1) & sessions.mechanism.notnull()
+    chosen = sessions.filter(told)
+    keys = (*CELL, "mechanism")
     return _run(chosen.group_by(keys).aggregate(n=chosen.count()), keys)
 
 

@@ -50,6 +50,16 @@ class Format(msgspec.Struct, frozen=True):
 
 FORMATS: Final = {
     "runs": Format("analysis.importers.runs", (".jsonl",), "run files of a probe"),
+    "ooni": Format(
+        "analysis.importers.ooni",
+        (".jsonl", ".jsonl.gz", ".json", ".json.gz"),
+        "OONI measurements as JSON lines",
+    ),
+    "ndt7": Format(
+        "analysis.importers.ndt7",
+        (".json", ".json.gz", ".jsonl", ".jsonl.gz"),
+        "ndt7 results of M-Lab",
+    ),
     "twitter2021": Format(
         "analysis.importers.twitter2021",
         (".csv", ".csv.gz"),

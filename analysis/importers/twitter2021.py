@@ -12,9 +12,7 @@ Times are in bins of 5 minutes, addresses cut to /24 or /48.
 from __future__ import annotations
 
 import csv
-import gzip
 import math
-import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +23,7 @@ import msgspec
 from analysis.bins import RATE_BINS_PER_OCTAVE, log_bin
 from analysis.errors import DataError
 from analysis.importers import Imported, Skipped, content_hash, pseudonym
+from analysis.importers.lines import unpacked
 from analysis.rows import SessionRow, TrialRow
 
 COLUMNS: Final = (
@@ -76,7 +75,7 @@ def read(path: Path) -> Imported:
     trials: list[TrialRow] = []
     sessions: list[SessionRow] = []
     skipped: list[Skipped] = []
-    for number, test in parse(_text(path, data).splitlines(), path):
+    for number, test in parse(_lines(path, data), path):
         if isinstance(test, str):
             skipped.append(Skipped(path, number, test))
             continue
@@ -210,14 +209,6 @@ def _session(
     )
 
 
-def _text(path: Path, data: bytes) -> str:
+def _lines(path: Path, data: bytes) -> list[str]:
     """Unpack and decode; a byte that is not UTF-8 spoils its own line only."""
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                f"found that {path} cannot be unpacked ({error}), expected a whole gzip file: "
-                "fetch it again"
-            ) from error
-    return data.decode("utf-8-sig", errors="replace")
+    return unpacked(path, data).decode("utf-8-sig", errors="replace").splitlines()
