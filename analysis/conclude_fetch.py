@@ -263,7 +263,8 @@ def _undecided(case: Case) -> Conclusion:
     void = case.reading.of("void")
     if len(void) > len(usable):
         reason = sentences.most_common(c.reason for c in void)
-        return _unsure(case, f"{reason} in {len(void)} of {len(case.pairs)} pairs")
+        missing = f"{reason} in {len(void)} of {len(case.pairs)} pairs"
+        return _unsure(case, missing, done=_has_no_control(case))
     if not usable:
         return _unsure(case, "no pair of a target and a control was complete")
     if guards.scatters(case.compared):
@@ -274,6 +275,12 @@ def _undecided(case: Case) -> Conclusion:
         f"({sentences.GRADES[case.grade]})",
         done=len(case.pairs) >= sequential.CAP_PAIRS.get(case.grade, sequential.CAP_PAIRS["C"]),
     )
+
+
+def _has_no_control(case: Case) -> bool:
+    """Whether the control failed every time, as often as a target must to count as blocked."""
+    failed = [pair.control.failure is not None for pair in case.pairs]
+    return len(failed) >= repeats.MIN_FAILURES and all(failed)
 
 
 def _swing(case: Case) -> str:

@@ -126,6 +126,14 @@ def test_a_failing_control_leaves_it_open():
     assert "the control failed too" in finding.why
 
 
+def test_a_control_that_never_works_ends_the_session():
+    targets = [failed_fetch(failure.TIMEOUT, number) for number in range(3)]
+    controls = [msgspec.structs.replace(t, arm="control", id=f"c{t.round}") for t in targets]
+    assert advise([*targets, *controls]).stop
+    assert not advise([*targets[:2], *controls[:2]]).stop
+    assert not advise([*targets, fetch("control"), *controls[1:]]).stop
+
+
 def test_a_line_that_is_slow_for_both_is_a_slow_line():
     targets = rounds(fetch, bps=300e3)
     assert judge(session(targets, control_bps=(310e3,))).verdict == "slow_line"
