@@ -90,6 +90,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.rate_error is not None and abs(self.rate_error) <= RATE_TOLERANCE
 
     @property
+    def covered(self) -> bool | None:
+        """Whether the rate's interval holds the limiter's; None where it has no two ends."""
+        rate = self.finding.rate_bps if self.finding else None
+        if not (self.expected.rate_bps and self.exact and rate) or rate.lower_bound:
+            return None
+        if rate.low is None or rate.high is None:
+            return None
+        return rate.low <= self.expected.rate_bps <= rate.high
+
+    @property
     def direction_right(self) -> bool | None:
         """Whether the direction is right."""
         if not (self.expected.direction and self.finding and self.exact):

@@ -76,6 +76,9 @@ async def run_all(
         jobs: how many labs at once.
         tell: called after each run with it and the number still to come.
     """
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     waiting = [cell for cell in cells if not (folder / cell.path / _KEPT).exists()]
     left = len(waiting)
     slots = asyncio.Semaphore(jobs)
