@@ -176,10 +176,11 @@ def rtt_ratio(fetch: Fetch) -> float | None:
 
 
 def receiver_rtt_ratio(fetch: Fetch) -> float | None:
-    """Compare our kernel's estimate of the round trip during the transfer with the least one.
+    """Compare our kernel's estimate of the round trip during the transfer with the unloaded one.
 
     It follows the very packets that were slowed, but reads up to twice too high under a sender
-    that paces itself (BBR).
+    that paces itself (BBR). Unloaded is the greater of the least round trip and the wait for the
+    first byte: what holds every packet up alike, load or no load, is a delay and not a queue.
 
     Args:
         fetch: the transfer.
@@ -189,7 +190,7 @@ def receiver_rtt_ratio(fetch: Fetch) -> float | None:
     """
     seen = [i.rcv_rtt_s for i in fetch.tcp_info if i.rcv_rtt_s]
     known = [i.min_rtt_s for i in fetch.tcp_info if i.min_rtt_s]
-    base = min(known, default=fetch.connect_s or 0.0)
+    base = max(min(known, default=fetch.connect_s or 0.0), fetch.ttfb_s or 0.0)
     return median(seen) / base if seen and base > 0.0 else None
 
 

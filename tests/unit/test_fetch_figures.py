@@ -81,6 +81,13 @@ def test_round_trips_are_best_told_by_the_sender():
     assert rtt_ratio(msgspec.structs.replace(told, sender_tcp_info=sender)) == pytest.approx(3.0)
 
 
+def test_a_delay_that_is_there_without_load_is_no_queue():
+    queued = fetch(receiver_rtt_ratio=16.0)
+    assert receiver_rtt_ratio(queued.fetch) == pytest.approx(16.0)
+    delayed = fetch(receiver_rtt_ratio=16.0, ttfb_s=16 * RTT_S)
+    assert receiver_rtt_ratio(delayed.fetch) == pytest.approx(1.0)
+
+
 def test_what_was_not_measured_is_none():
     bare = Fetch(url="u")
     assert rtt_ratio(bare) is None
