@@ -1,5 +1,6 @@
 """``probe lab`` as a user calls it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,15 @@ def test_the_list_names_every_preset_and_its_engines():
     lines = shown.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(presets.load())
     assert any(line.split()[:2] == ["dns-tampering", "netns"] for line in lines)
+
+
+def test_the_list_for_programs_says_what_is_to_be_found():
+    rows = [json.loads(line) for line in lab("list", "--json").stdout.splitlines()]
+    assert [row["name"] for row in rows] == list(presets.load())
+    (partial,) = (row for row in rows if row["name"] == "partial")
+    assert partial["probability"] == 0.33
+    assert partial["expected"][0]["accept"] == ["normal", "inconclusive"]
+    assert partial["services"]["whatsapp"] == ["fetch", "reach", "call"]
 
 
 @pytest.mark.parametrize("status", [0, 5])
