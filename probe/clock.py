@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+_SO_RXQ_OVFL: Final = 40
 _SO_TIMESTAMPNS: Final = 35
 _SO_TIMESTAMPING: Final = 37
 _TX_SOFTWARE: Final = 1 << 1
@@ -152,7 +153,8 @@ class Datagram(msgspec.Struct, frozen=True):
     """What one receive gave: the payload, who sent it, the kernel's stamp (wall clock, ns).
 
     ``ttl`` is the time to live (IPv6: hop limit) it came with and ``route`` the ancillary data
-    that sends a reply from the address it came to, where ``enable_arrival`` asked for them.
+    that sends a reply from the address it came to, where ``enable_arrival`` asked for them;
+    ``overflowed`` how many the socket had to drop so far because nobody took them in time.
     """
 
     data: bytes
@@ -160,6 +162,7 @@ class Datagram(msgspec.Struct, frozen=True):
     kernel_ns: int | None
     ttl: int | None = None
     route: tuple[tuple[int, int, bytes], ...] = ()
+    overflowed: int = 0
 
 
 def enable_stamps(sock: socket.socket, *, transmit: bool) -> None:
@@ -185,7 +188,8 @@ def enable_stamps(sock: socket.socket, *, transmit: bool) -> None:
 
 
 def enable_arrival(sock: socket.socket) -> None:
-    """Ask the kernel for the time to live of what comes in and the address it came to."""
+    """Ask the kernel for time to live and address of what comes in, and what it had to drop."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -210,10 +214,13 @@ def receive(sock: socket.socket, limit_bytes: int = 2048) -> Datagram:
     """
     data, ancillary, _, address = sock.recvmsg(limit_bytes, _ANCILLARY_BYTES)
     kernel_ns = ttl = None
+    overflowed = 0
     route: tuple[tuple[int, int, bytes], ...] = ()
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind in (_SO_TIMESTAMPING, _SO_TIMESTAMPNS):
             kernel_ns = _nanoseconds(value)
+        elif (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL):
+            overflowed = int.from_bytes(value, sys.byteorder)
         elif (level, kind) in _TTL:
             ttl = int.from_bytes(value, sys.byteorder)
         elif (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
@@ -221,7 +228,7 @@ def receive(sock: socket.socket, limit_bytes: int = 2048) -> Datagram:
             route = ((level, kind, bytes(4) + value[4:]),)
         elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             route = ((level, kind, value),)
-    return Datagram(data, address[:2] if address else ("", 0), kernel_ns, ttl, route)
+    return Datagram(data, address[:2] if address else ("", 0), kernel_ns, ttl, route, overflowed)
 
 
 def transmit_stamp(sock: socket.socket) -> tuple[int, int] | None:

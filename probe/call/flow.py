@@ -131,6 +131,8 @@ class Flow:
             self.setup_s = self._ledger.first_heard_ns / _NS
         if self.ended == "unreachable":
             self.failure = media_error
+        elif self._ledger.overflowed:
+            self.failure = f"{failure.UNKNOWN} far end over its limits"
 
     def close(self) -> None:
         """Close the socket; safe to call twice."""

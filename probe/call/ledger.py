@@ -33,6 +33,7 @@ class Ledger:
         sizes: UDP payload bytes of each.
         first_heard_ns: when a reply first came, ``None`` before it did.
         heard_ns: when one last came.
+        overflowed: the far end dropped packets itself, and says so.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Ledger:
         self.sizes = sizes
         self.first_heard_ns: int | None = None
         self.heard_ns: int | None = None
+        self.overflowed = False
         self._far_end = far_end
         self._user_send: Times = [None] * count
         self._kernel_send: Times = [None] * count
@@ -112,6 +114,7 @@ class Ledger:
         """Take the far end's report after the call: what it has not seen by now was lost."""
         self._learn(arrivals)
         self._up_duplicates = arrivals.duplicates
+        self.overflowed |= arrivals.overflowed
 
     def wait_ns(self) -> int:
         """Return how long to wait for replies after the last packet."""

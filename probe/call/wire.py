@@ -53,7 +53,7 @@ ACCEPTED, BUSY, MALFORMED = 0, 1, 2
 _OPENING: Final = struct.Struct(f">{COOKIE_BYTES}s{KEY_BYTES}sBBHI")
 _MEDIA_DOWN: Final = struct.Struct(">6sHH")
 _REPORT_UP: Final = struct.Struct(f">{COOKIE_BYTES}sH")
-_REPORT_DOWN: Final = struct.Struct(">HHH")
+_REPORT_DOWN: Final = struct.Struct(">HHH?")
 _STAMP_BYTES: Final = 6
 
 #: The least a media packet may have behind its head, so that a reply of equal length fits.
@@ -77,7 +77,8 @@ class Arrivals(msgspec.Struct, frozen=True):
     """What a reply says of the way up.
 
     ``count`` packets have come so far. Bit *i* of ``bitmap`` tells whether packet ``first + i``
-    has come, for ``width`` of them.
+    has come, for ``width`` of them. ``overflowed``: the far end itself had to drop packets, so
+    what is missing may not have been lost on the way.
     """
 
     count: int
@@ -85,6 +86,7 @@ class Arrivals(msgspec.Struct, frozen=True):
     width: int
     bitmap: int
     duplicates: int = 0
+    overflowed: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -168,7 +170,7 @@ def unpack_report_request(sealed: Sealed) -> tuple[bytes, int] | None:
     return cookie, first
 
 
-def pack_report(count: int, bitmap: int, duplicates: int, first: int) -> bytes:
+def pack_report(count: int, bitmap: int, duplicates: int, first: int, *, overflowed: bool) -> bytes:
     """Write the body of a report.
 
     Args:
@@ -176,12 +178,13 @@ def pack_report(count: int, bitmap: int, duplicates: int, first: int) -> bytes:
         bitmap: all of them, bit *i* for packet *i*.
         duplicates: packets that came again.
         first: packet to begin with.
+        overflowed: packets of some flow were dropped by the far end itself.
 
     Returns:
         The body, with ``8 * REPORT_BITMAP_BYTES`` packets of the bitmap.
     """
     window = bitmap >> first & ((1 << 8 * REPORT_BITMAP_BYTES) - 1)
-    numbers = _REPORT_DOWN.pack(count, first, duplicates)
+    numbers = _REPORT_DOWN.pack(count, first, duplicates, overflowed)
     return window.to_bytes(REPORT_BITMAP_BYTES, "little") + numbers
 
 
@@ -190,9 +193,9 @@ def unpack_report(sealed: Sealed) -> Arrivals | None:
     if len(sealed.datagram) != REPORT_BYTES:
         return None
     rest = sealed.rest(0)
-    count, first, duplicates = _REPORT_DOWN.unpack_from(rest, REPORT_BITMAP_BYTES)
+    count, first, duplicates, overflowed = _REPORT_DOWN.unpack_from(rest, REPORT_BITMAP_BYTES)
     bitmap = int.from_bytes(rest[:REPORT_BITMAP_BYTES], "little")
-    return Arrivals(count, first, 8 * REPORT_BITMAP_BYTES, bitmap, duplicates)
+    return Arrivals(count, first, 8 * REPORT_BITMAP_BYTES, bitmap, duplicates, overflowed)
 
 
 def message(kind: int, body: bytes, word: int = 0, *, key: bytes = b"", iv: bytes) -> bytes:

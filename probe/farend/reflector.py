@@ -75,6 +75,7 @@ class Reflector:
         self._flows = FlowTable(limits.flows, limits.flows_per_client, int(limits.idle_s * _NS))
         self._total = Bucket(limits.total_packets_per_s, limits.total_packets_per_s, now_ns)
         self._clients = Buckets(limits.client_packets_per_s, limits.flows)
+        self._overflowed_ns: int | None = None
 
     def handle(self, datagram: bytes, address: Address, received_ns: int) -> list[bytes]:
         """Answer one datagram.
@@ -88,6 +89,7 @@ class Reflector:
             What to send back to ``address``: nothing or one datagram.
         """
         if not self._total.take(received_ns):
+            self.overflowed(received_ns)
             return []
         sealed = unseal(datagram)
         reply: bytes | None = None
@@ -106,6 +108,10 @@ class Reflector:
         if reply is None:
             reply = self._shape_answer(datagram, address, received_ns)
         return [] if reply is None else [reply]
+
+    def overflowed(self, now_ns: int) -> None:
+        """Note that packets were dropped here: no flow open now can tell its losses by itself."""
+        self._overflowed_ns = now_ns
 
     def is_over(self) -> bool:
         """Tell whether there was a call and every one has had its report."""
@@ -141,12 +147,10 @@ class Reflector:
 
     def _media(self, sealed: Sealed, address: Address, received_ns: int) -> bytes | None:
         flow = self._flows.get(sealed.word)
-        if (
-            flow is None
-            or sealed.seq >= flow.packets
-            or not sealed.authentic(flow.key)
-            or not self._clients.take(flow.client, received_ns)
-        ):
+        if flow is None or sealed.seq >= flow.packets or not sealed.authentic(flow.key):
+            return None
+        if not self._clients.take(flow.client, received_ns):
+            self.overflowed(received_ns)
             return None
         flow.heard_ns = received_ns
         head_bytes = flow.shape.head_bytes
@@ -198,7 +202,10 @@ class Reflector:
         ):
             return None
         flow.reported, flow.heard_ns = True, now_ns
-        body = wire.pack_report(flow.count, flow.bitmap, flow.duplicates, first)
+        overflowed = self._overflowed_ns is not None and self._overflowed_ns >= flow.opened_ns
+        body = wire.pack_report(
+            flow.count, flow.bitmap, flow.duplicates, first, overflowed=overflowed
+        )
         iv = self._random(IV_BYTES)
         return wire.message(wire.REPORT | DOWN, body, key=flow.key, iv=iv)
 

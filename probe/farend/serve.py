@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -85,20 +85,31 @@ async def serve(config: FarEndConfig) -> AsyncIterator[RunningFarEnd]:
             return rendezvous.handle(datagram.data, datagram.address, received_ns)
 
         stamp = StampReflector(monotonic_ns=time.monotonic_ns, unix_ns=time.time_ns)
-        calls = tuple(_listen(config.host, port, reflect, wall, stack) for port in config.calls)
-        stamps = tuple(
-            _listen(config.host, port, stamp.handle, wall, stack) for port in config.stamp
-        )
+
+        def listen(port: int, answer: Answer) -> int:
+            told = reflector.overflowed
+            return _listen(config.host, port, stack, answer=answer, wall=wall, overflowed=told)
+
+        calls = tuple(listen(port, reflect) for port in config.calls)
+        stamps = tuple(listen(port, stamp.handle) for port in config.stamp)
         https_port = None
         if config.https_port is not None:
             https_port = await _serve_web(config, stack)
         yield RunningFarEnd(calls, https_port, stamps)
 
 
-def _listen(host: str, port: int, answer: Answer, wall: WallOffset, stack: AsyncExitStack) -> int:
+def _listen(
+    host: str,
+    port: int,
+    stack: AsyncExitStack,
+    *,
+    answer: Answer,
+    wall: WallOffset,
+    overflowed: Callable[[int], None],
+) -> int:
     """Open a port, on both families where the host is every address; return which one it got."""
     for address in ("::", "0.0.0.0") if host == "::" else (host,):  # noqa: S104 - a server is to be reached
-        listener = AnsweringSocket((address, port), answer, wall)
+        listener = AnsweringSocket((address, port), answer, wall, overflowed)
         stack.callback(listener.close)
         port = listener.port
     return port

@@ -28,18 +28,28 @@ class AnsweringSocket:
         port: the one it got, where 0 was asked for.
     """
 
-    def __init__(self, address: tuple[str, int], answer: Answer, wall: WallOffset) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        answer: Answer,
+        wall: WallOffset,
+        overflowed: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Bind and start answering on the running loop.
 
         Args:
             address: literal address and port; port 0 takes a free one.
             answer: the core.
+            overflowed: told when (monotonic, ns) datagrams turn out to have been dropped because
+                they came faster than they were taken.
             wall: brings kernel stamps to the monotonic clock.
 
         Raises:
             OSError: the port cannot be had.
         """
         self._answer = answer
+        self._overflowed = overflowed
+        self._dropped = 0
         self._wall = wall
         self._loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -74,6 +84,9 @@ class AnsweringSocket:
             received_ns = now_ns
             if datagram.kernel_ns is not None:
                 received_ns = min(self._wall.to_monotonic(datagram.kernel_ns), now_ns)
+            if datagram.overflowed > self._dropped:
+                self._dropped = datagram.overflowed
+                self._overflowed(received_ns)
             for reply, address in self._answer(datagram, received_ns):
                 # A full send buffer or an unreachable client is a lost packet, as on any network.
                 with contextlib.suppress(OSError):

@@ -3,8 +3,8 @@
     python tests/bench/bench_many_flows.py [--seconds 10] [FLOWS ..]
 
 Each flow sends 50 packets a second to a far end in a process of its own, over loopback. Shown:
-packets lost, share of one core (set-up, report and packing included), round trip by kernel stamps,
-and how late packets were handed to the kernel.
+packets lost, flows that say the far end could not keep up, share of one core (set-up, report and
+packing included), round trip by kernel stamps, and how late packets were handed to the kernel.
 """
 
 import argparse
@@ -29,7 +29,17 @@ def main():
     words = [sys.executable, ENDS, "serve", "127.0.0.1", str(PORT)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as far_end:
         assert far_end.stdout.readline() == b"ready\n"
-        head = ("flows", "packets", "lost", "core", "rtt p50", "rtt p99", "late p50", "late p99")
+        head = (
+            "flows",
+            "packets",
+            "lost",
+            "told",
+            "core",
+            "rtt p50",
+            "rtt p99",
+            "late p50",
+            "late p99",
+        )
         print("".join(f"{word:>10}" for word in head))  # noqa: T201 - its output
         for flows in options.flows:
             show(flows, measure(flows, options.seconds), options.seconds)
@@ -63,7 +73,9 @@ def show(flows, made, seconds):
     micro = [values[int(len(values) * q)] / 1e3 for values in (trips, late) for q in (0.5, 0.99)]
     lost = planned - sent + sum(call["sent"] - call["received"] for call in calls)
     share = f"{made['cpu_s'] / seconds:.0%}"
-    print(f"{flows:>10}{sent:>10}{lost:>10}{share:>10}" + "".join(f"{m:>10.0f}" for m in micro))  # noqa: T201 - as above
+    told = sum(flow["failure"] is not None for flow in made["flows"])
+    head = f"{flows:>10}{sent:>10}{lost:>10}{told:>10}{share:>10}"
+    print(head + "".join(f"{m:>10.0f}" for m in micro))  # noqa: T201 - as above
 
 
 if __name__ == "__main__":

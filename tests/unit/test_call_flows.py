@@ -164,6 +164,16 @@ async def test_a_full_far_end_rejects_and_says_so():
     assert setups == ["ok", "rejected"]
 
 
+async def test_losses_at_a_far_end_over_its_limits_are_not_taken_for_the_lines():
+    limits = ReflectorLimits(client_packets_per_s=12)
+    async with far_end(reflector=limits) as running:
+        outcome, _ = await call_pair(
+            order(running.call_ports[0]), order(running.call_ports[1]), NETWORK
+        )
+    assert outcome.failure == "unknown_failure far end over its limits"
+    assert outcome.call.sent == 10 > outcome.call.received
+
+
 async def test_one_flow_that_cannot_start_does_not_stop_the_other():
     async with far_end() as running:
         with unused_port() as silent:

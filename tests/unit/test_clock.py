@@ -1,12 +1,13 @@
 """The timer, the two clocks, and the kernel's stamps."""
 
+import contextlib
 import select
 import socket
 import time
 
 import pytest
 
-from probe.clock import Ticker, WallOffset, enable_stamps, receive, transmit_stamp
+from probe.clock import Ticker, WallOffset, enable_arrival, enable_stamps, receive, transmit_stamp
 
 MS = 1_000_000
 
@@ -109,6 +110,21 @@ def test_transmit_stamps_are_numbered_from_zero(sockets):
         pytest.skip("this kernel gives no transmit stamps")
     assert [stamp and stamp[0] for stamp in stamps] == [0, 1, 2, None]
     assert sorted(stamp[1] for stamp in stamps[:3]) == [stamp[1] for stamp in stamps[:3]]
+
+
+def test_a_socket_tells_how_many_it_had_to_drop(sockets):
+    near, far = sockets
+    enable_arrival(far)
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    for _ in range(100):
+        near.send(bytes(1000))
+    taken = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            assert receive(far).overflowed == 0
+            taken += 1
+    near.send(b"after")
+    assert receive(far).overflowed == 100 - taken > 0
 
 
 def test_an_empty_socket_has_nothing_to_receive(sockets):

@@ -199,6 +199,29 @@ def test_a_client_that_sends_too_fast_is_answered_at_its_rate():
     assert 95 <= answered <= 100
 
 
+@pytest.mark.parametrize(
+    "limits", [{"client_packets_per_s": 20}, {"total_packets_per_s": 20}], ids=["client", "total"]
+)
+def test_a_far_end_that_drops_by_its_own_limits_says_so_in_the_report(limits):
+    line = Line(make_talk(), 40, **limits)
+    line.open()
+    for seq in range(40):
+        line.ledger.sent(seq, 0)
+        line.to_far_end(line.talk.media(seq))
+    line.clock.now_ns += 1000 * MS
+    line.report()
+    assert line.ledger.overflowed
+
+
+def test_a_drop_before_the_flow_was_opened_is_not_its_concern():
+    line = Line(make_talk(), 40)
+    line.reflector.overflowed(line.clock.now_ns - 1)
+    line.open()
+    line.call()
+    line.report()
+    assert not line.ledger.overflowed
+
+
 def test_everybody_together_is_answered_at_the_total_rate():
     clock = Clock()
     reflector = make_reflector(clock, total_packets_per_s=50)
