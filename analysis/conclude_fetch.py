@@ -171,8 +171,13 @@ def _throttled(case: Case, slower: Slowdown) -> Conclusion:
         )
     )
     limit = _limit(case.pairs, answer)
-    held = f", held to {sentences.rate(limit)}" if limit else ""
     odds = sequential.log_evidence(case.reading.evidence)
+    stopped = answer.mechanism == "frozen" or not judge_fetch.medians_bps(case.reading)[0]
+    if stopped:
+        what = f"{case.service} does not come through ({case.sides})"
+    else:
+        what = f"{case.service} is {sentences.times(slower)} slower than its control ({case.sides})"
+    held = f", held to {sentences.rate(limit)}" if limit else ""
     return Conclusion(
         verdict="throttled",
         mechanism=answer.mechanism,
@@ -180,10 +185,10 @@ def _throttled(case: Case, slower: Slowdown) -> Conclusion:
         decided=True,
         log_odds=odds,
         rate_bps=limit,
-        slowdown=slower,
+        # What stops gets slower for as long as one waits: there is no ratio to name.
+        slowdown=None if stopped else slower,
         want=answer.want,
-        why=f"{case.service} is {sentences.times(slower)} slower than its control ({case.sides})"
-        f"{held}: {answer.because} ({case.basis}; {sentences.odds(odds)}).",
+        why=f"{what}{held}: {answer.because} ({case.basis}; {sentences.odds(odds)}).",
     )
 
 

@@ -13,6 +13,8 @@ from probe.measurement import Fetch, Measurement
 #: A transfer without a byte for this long has stopped; a policer at 100 kbit/s lets a packet
 #: through every 0.1 s, and TCP's own back-off under it stays below (Xue et al., IMC 2021).
 STALL_S: Final = 10.0
+#: Below this many bytes of answer a transfer was not stopped but never began.
+BEGUN_BYTES: Final = 1000
 #: The start of a transfer says more about the handshake and the bucket than about the rate.
 LATE_FROM: Final = 0.1
 #: A path whose TCP round trip is this short beside its TLS handshake ends at a local proxy.
@@ -24,7 +26,8 @@ class FetchFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What one transfer comes to.
 
     ``spent_s`` runs from the first connect to the last byte or the end, without the name
-    look-up; ``setup_s`` is the part before the request, ``first_byte_s`` the wait for the answer.
+    look-up; ``setup_s`` is the part before the request, ``requested`` whether it came to one,
+    ``first_byte_s`` the wait for the answer.
     ``complete`` says that all bytes asked for came, so that ``goodput_bps`` is a value and not an
     upper bound. ``rtt_ratio`` and ``receiver_rtt_ratio`` are round trip under load over idle, seen
     from beside and from within the transfer; ``out_of_order_ratio`` is the share of arriving data
@@ -34,6 +37,7 @@ class FetchFigures(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     spent_s: float
     setup_s: float
+    requested: bool
     first_byte_s: float | None
     goodput_bps: float
     late_goodput_bps: float | None
@@ -72,6 +76,7 @@ def figures(trial: Measurement) -> FetchFigures:
         size_bytes=fetch.body_bytes,
         spent_s=spent,
         setup_s=(fetch.connect_s or 0.0) + (fetch.tls_s or 0.0),
+        requested=fetch.request_t_s is not None,
         first_byte_s=fetch.ttfb_s,
         goodput_bps=8.0 * fetch.body_bytes / spent if spent > 0.0 else 0.0,
         late_goodput_bps=late_goodput_bps(fetch),

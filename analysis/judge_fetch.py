@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
@@ -11,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from analysis import fetches, repeats, sequential
-from analysis.fetches import FetchFigures
+from analysis.fetches import BEGUN_BYTES, FetchFigures
 from analysis.pairs import Pair
 from analysis.sequential import Evidence, LogRatio
 from probe import failure as f
@@ -100,14 +101,11 @@ def compare(pair: Pair, offset: float = 0.0) -> Comparison:
     reason = _void(pair, target, control)
     if reason:
         return msgspec.structs.replace(bare, reason=reason)
-    failure = pair.target.failure
-    if failure is not None:
-        begun = (target.stop_bytes or 0) >= 1000  # noqa: PLR2004 - see mechanism.BEGUN_BYTES
-        return msgspec.structs.replace(
-            bare, outcome="stopped" if begun else "failed", reason=failure
-        )
     assert pair.target.fetch is not None
     assert pair.control.fetch is not None
+    outcome, failure = _ending(pair.target, target)
+    if outcome != "compared":
+        return msgspec.structs.replace(bare, outcome=outcome, reason=failure)
     ratio = log_ratio(pair.target.fetch, target, pair.control.fetch, control)
     if ratio is None:
         return msgspec.structs.replace(bare, reason="fewer than 64 kB to compare")
@@ -160,8 +158,30 @@ def medians_bps(reading: Reading) -> tuple[float, float]:
     )
 
 
+def _ending(trial: Measurement, figures: FetchFigures) -> tuple[Outcome, str]:
+    """Whether a target can be compared, never answered, or was cut off by an error.
+
+    A transfer that ran out of time can be compared if its answer had begun, or if bytes, be they
+    of the handshake, were still trickling in: it was slow. Otherwise it was silence.
+    """
+    assert trial.fetch is not None
+    begun = fetches.answer_bytes(trial.fetch) >= BEGUN_BYTES
+    timed_out = trial.failure == f.TIMEOUT or trial.fetch.censored in ("time", "judge")
+    if not timed_out:
+        if trial.failure is None:
+            return "compared", ""
+        return "stopped" if begun else "failed", trial.failure
+    counts = trial.fetch.timeline.bytes
+    trickles = bool(counts) and counts[-1] > 0 and figures.silence_s < fetches.STALL_S
+    return ("compared", "") if begun or trickles else ("failed", f.TIMEOUT)
+
+
 def _size(fetch: Fetch, figures: FetchFigures) -> int:
-    return figures.size_bytes if figures.complete else fetches.size_asked(fetch)
+    """Bytes a transfer would have had; without bound where it ended before anyone could tell."""
+    if figures.complete:
+        return figures.size_bytes
+    unknown = fetch.expected_bytes is None and fetch.limit_bytes is None
+    return sys.maxsize if unknown else fetches.size_asked(fetch)
 
 
 def _void(pair: Pair, target: FetchFigures, control: FetchFigures) -> str:

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from analysis import policing, rate
-from analysis.fetches import FetchFigures, central
+from analysis.fetches import BEGUN_BYTES, FetchFigures, central
 from analysis.finding import Mechanism
 from analysis.policing import Marks
 
@@ -27,15 +27,15 @@ from analysis.policing import Marks
 QUEUE_RATIO: Final = 1.5
 #: The receiver's own estimate reads up to 2 under a pacing sender; a queue made 8 and 54.
 RECEIVER_QUEUE_RATIO: Final = 2.5
-#: Late rates that agree this well over three transfers of half a megabyte; random loss does not.
+#: Late rates of three transfers that agree this well come from a limiter; where drops were counted
+#: they must agree better, since random loss comes near by chance.
 STEADY: Final = 0.05
+_STEADY_DROPS: Final = 0.02
 #: Transfers that must bear the marks of a policer.
 _VOTES: Final = 2
 #: Stop points of one byte limit agree within this: two segments, since a segment more or less may
 #: still be under way.
 STOP_SPREAD_BYTES: Final = 2 * 1460
-#: Below this many bytes of answer a transfer was not stopped but never began.
-BEGUN_BYTES: Final = 1000
 _REPEATS: Final = 3
 
 Want = Literal["parallel", "longer"]
@@ -121,6 +121,13 @@ def _frozen(targets: Sequence[FetchFigures]) -> Answer | None:
 
 def _delayed(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -> Answer | None:
     """Most of the time lost went before the first byte, and the rest ran at its usual pace."""
+    unasked = [t for t in targets if not t.requested]
+    if 2 * len(unasked) > len(targets):
+        return Answer(
+            mechanism="delayed",
+            because=f"the handshake alone takes more than {median(t.spent_s for t in unasked):.0f} "
+            "s, its bytes trickling in",
+        )
 
     def before(figures: Sequence[FetchFigures]) -> float:
         return median([f.setup_s + (f.first_byte_s or 0.0) for f in figures])
@@ -166,10 +173,9 @@ def _dropped(transfers: Transfers) -> Answer | None:
     drops = central([t.out_of_order_ratio for t in transfers.targets])
     shared = _shares_limiter(transfers.loads)
     marked = sum(mark.policed for mark in transfers.marks)
-    steady = rate.spread(np.array(rates)) <= STEADY
     dropped = drops is not None and drops >= policing.DROP_RATIO
-    # Without a kernel that counts drops an even rate is all there is to go by.
-    if shared is not False and (marked >= _VOTES or (drops is None and steady)):
+    steady = rate.spread(np.array(rates)) <= (STEADY if drops is None else _STEADY_DROPS)
+    if shared is not False and (marked >= _VOTES or (steady and (drops is None or dropped))):
         return Answer(
             mechanism="policed",
             because="packets over a fixed rate are dropped and none are queued",

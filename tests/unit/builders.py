@@ -141,6 +141,20 @@ def failed_fetch(failure, number=0, **fields):
     return trial("fetch", "target", number, fetch=body, failure=failure, **fields)
 
 
+def silent_fetch(number=0, *, handshake_bytes=0, last_byte_s=0.2, **fields):
+    """A fetch that we gave up after 12 s, before any answer; perhaps with a handshake's bytes."""
+    came = (0, handshake_bytes // 2, handshake_bytes, handshake_bytes)
+    body = Fetch(
+        url="https://abs.twimg.com/file",
+        dns_s=0.0,
+        connect_s=RTT_S,
+        duration_s=12.0,
+        censored="judge",
+        timeline=Timeline(t_s=(0.0, last_byte_s / 2, last_byte_s, 12.0), bytes=came),
+    )
+    return trial("fetch", "target", number, fetch=body, **fields)
+
+
 def session(targets, control_bps=(40e6, 42e6, 39e6, 41e6, 40e6, 38e6), **fields):
     """Targets in their order, each with a control of its round."""
     controls = [

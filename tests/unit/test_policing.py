@@ -79,7 +79,10 @@ def test_round_trips_that_were_not_measured_are_not_called_flat():
 
 
 def test_parallel_connections_tell_a_shared_limiter_from_random_loss():
-    lossy = [fetch(number=n, arrivals=lossy_arrivals(1e6, n), out_of_order=0.17) for n in range(3)]
+    lossy = [
+        fetch(number=n, arrivals=lossy_arrivals(bps, n), out_of_order=0.17)
+        for n, bps in enumerate((0.8e6, 1e6, 1.4e6))
+    ]
     asked = classify(transfers(lossy))
     assert (asked.mechanism, asked.want) == ("random_loss", "parallel")
     apart = (Load(1, 1e6), Load(2, 2.1e6), Load(4, 3.9e6))

@@ -5,7 +5,15 @@ from random import Random
 
 import msgspec
 import pytest
-from builders import bucket_arrivals, failed_fetch, fetch, lossy_arrivals, policed, session
+from builders import (
+    bucket_arrivals,
+    failed_fetch,
+    fetch,
+    lossy_arrivals,
+    policed,
+    session,
+    silent_fetch,
+)
 
 from analysis.finding import from_json, to_json
 from analysis.verdict import advise, judge
@@ -100,6 +108,35 @@ def test_three_failures_of_three_are_a_block(reason, mechanism):
     assert (finding.verdict, finding.mechanism) == ("blocked", mechanism)
     assert "3 of 3" in finding.why
     assert reason in finding.why
+
+
+def test_silence_that_we_ended_is_a_failure_like_any_other():
+    finding = judge(session([silent_fetch(number) for number in range(3)]))
+    assert (finding.verdict, finding.mechanism) == ("blocked", "dropped")
+
+
+def test_a_handshake_whose_bytes_trickle_in_is_a_delay_and_no_block():
+    targets = [silent_fetch(number, handshake_bytes=1800, last_byte_s=11.5) for number in range(3)]
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "delayed")
+    assert "handshake" in finding.why
+    assert finding.slowdown is None
+
+
+def test_a_handshake_that_stops_is_a_block():
+    targets = [silent_fetch(number, handshake_bytes=1800) for number in range(3)]
+    assert judge(session(targets)).verdict == "blocked"
+
+
+def test_a_freeze_is_one_whoever_ended_the_transfer():
+    stops = bucket_arrivals(40e6, 1e9, 14_480)
+    ended = ({"failure": failure.TIMEOUT}, {"censored": "judge"}, {"censored": "time"})
+    targets = [
+        fetch(number=n, arrivals=stops, cut_s=30.0, fetch_fields={"body_bytes": 0}, **how)
+        for n, how in enumerate(ended)
+    ]
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism, finding.pairs) == ("throttled", "frozen", 3)
 
 
 def test_two_failures_are_not_yet_a_block():
