@@ -122,7 +122,8 @@ class Flow:
         if self.setup != "ok":
             return
         await asyncio.sleep(self._ledger.wait_ns() / _NS)
-        media_error = self._last_error
+        assert self._socket is not None
+        media_error, overflowed = self._last_error, self._socket.overflowed
         if not self._relay:
             await self._ask_what_arrived()
         elif self._ledger.first_heard_ns is None:
@@ -133,6 +134,8 @@ class Flow:
             self.failure = media_error
         elif self._ledger.overflowed:
             self.failure = f"{failure.UNKNOWN} far end over its limits"
+        elif overflowed:
+            self.failure = f"{failure.UNKNOWN} this machine was too slow to receive"
 
     def close(self) -> None:
         """Close the socket; safe to call twice."""

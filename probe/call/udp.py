@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Protocol
 
-from probe.clock import WallOffset, enable_stamps, receive, transmit_stamp
+from probe.clock import WallOffset, enable_arrival, enable_stamps, receive, transmit_stamp
 
 
 class Listener(Protocol):
@@ -32,6 +32,7 @@ class UdpSocket:
 
     Attributes:
         sent: datagrams handed to the kernel so far: the number of the next one.
+        overflowed: datagrams the kernel had to drop because this process was too slow to take them.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class UdpSocket:
         self._loop = asyncio.get_running_loop()
         self._numbers_hold = True
         self.sent = 0
+        self.overflowed = 0
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             enable_stamps(self._socket, transmit=True)
+            enable_arrival(self._socket)
             if local_port:
                 self._socket.bind(("", local_port))
             self._socket.connect(address)
@@ -126,6 +129,7 @@ class UdpSocket:
             self._listener.on_error(error)
         else:
             user_ns = time.monotonic_ns()
+            self.overflowed = max(self.overflowed, datagram.overflowed)
             self._listener.on_datagram(datagram.data, user_ns, self._monotonic(datagram.kernel_ns))
 
     def _monotonic(self, stamp_ns: int | None) -> int | None:

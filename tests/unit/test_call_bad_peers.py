@@ -177,6 +177,23 @@ class Listening:
         raise error
 
 
+async def test_a_socket_tells_what_this_process_was_too_slow_to_take():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        sock = UdpSocket(peer.getsockname(), WallOffset(), Listening())
+        sock._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        sock.send(b"here")
+        _, address = peer.recvfrom(10)
+        for _ in range(100):
+            peer.sendto(bytes(1000), address)
+        await asyncio.sleep(0.1)
+        assert sock.overflowed == 0
+        peer.sendto(b"after", address)
+        await asyncio.sleep(0.1)
+        sock.close()
+    assert sock.overflowed > 50
+
+
 @pytest.mark.parametrize("step_ns", [-3_600_000 * MS, 50 * MS, 3_600_000 * MS])
 async def test_a_wall_clock_set_mid_call_moves_no_stamp(step_ns):
     """The step is made by lying about the wall clock before it, not after: kernels cannot lie."""
