@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from analysis import bins
 from analysis.baseline import CONTROL, Null, is_hit, nulls
+from analysis.intervals import wilson
 from analysis.rollup import NONE, Cell, Columns, Rolled, groups
-from analysis.shares import adjusted, below, excess, log_ratio, percent, wilson
+from analysis.shares import adjusted, below, excess, log_ratio, percent
 
 #: Share of false calls among all calls of a report.
 FALSE_SHARE: Final = 0.05

@@ -181,6 +181,30 @@ def evaluate_lab(quiet: bool, verbose: bool, debug: bool, **given: Any) -> int:
     return _run("evaluate_lab", said, **given)
 
 
+@evaluate.command("twitter2021")
+@click.argument("path", type=click.Path(path_type=Path))
+@option("--write", type=click.Path(path_type=Path, dir_okay=False), help="Write the case study.")
+@common
+def evaluate_twitter2021(path: Path, write: Path | None, **said: bool) -> int:
+    """Use real tests from Russia, 2021: PATH is the CSV or a folder of its daily files."""
+    return _run("evaluate", said, path, write, function="twitter2021")
+
+
+@evaluate.command("captures")
+@click.argument("folder", type=click.Path(path_type=Path))
+@common
+def evaluate_captures(folder: Path, **said: bool) -> int:
+    """Use labelled packet captures: FOLDER holds them and labels.csv."""
+    return _run("evaluate", said, folder, function="captures")
+
+
+@evaluate.command("simulated")
+@common
+def evaluate_simulated(**said: bool) -> int:
+    """Use simulated sessions, calls and fleets of probes; takes some minutes."""
+    return _run("evaluate", said, function="simulated")
+
+
 def main() -> None:
     """Run the command line and exit with the status of the contract."""
     sys.exit(run(sys.argv[1:]))
@@ -216,11 +240,13 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
-def _run(command: str, said: dict[str, bool], *arguments: Any, **settings: Any) -> int:
+def _run(
+    command: str, said: dict[str, bool], *arguments: Any, function: str = "run", **settings: Any
+) -> int:
     commands = import_module("analysis.commands")
     voice = commands.Voice(quiet=said["quiet"], verbose=said["verbose"])
     work = import_module(f"analysis.commands.{command}")
-    return int(work.run(*arguments, **settings, voice=voice))
+    return int(getattr(work, function)(*arguments, **settings, voice=voice))
 
 
 def _fail(text: str, status: int, *, debug: bool) -> int:

@@ -9,28 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-Z95: Final = 1.959963984540054
+from analysis.intervals import wilson
+
 _TINY: Final = 1e-12
-
-
-def wilson(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """Return the Wilson score interval of a share (Wilson 1927).
-
-    Args:
-        hits: how many.
-        n: out of how many.
-        z: normal quantile; 1.96 gives 95 %.
-
-    Returns:
-        The lower and upper bound, ``(0, 1)`` for nothing out of nothing.
-    """
-    if n == 0:
-        return 0.0, 1.0
-    share = hits / n
-    centre = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
 def excess(hits: int, n: int, null_share: float) -> float:

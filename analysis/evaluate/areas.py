@@ -43,7 +43,8 @@ PARTLY: Final = 0.5
 #: Landlines were released then (Xue et al., IMC 2021); mobile networks were not.
 LIFT: Final = datetime(2021, 5, 17, 13, 40, tzinfo=UTC)
 LIFT_TESTS: Final = 20
-_MOBILE: Final = re.compile(
+#: Operators of mobile networks, by name.
+MOBILE: Final = re.compile(
     r"MegaFon|T2 Mobile|Vimpelcom|VimpelCom|MTS PJSC|Ekaterinburg-2000|Yota|Scartel|SkyLink",
     re.IGNORECASE,
 )
@@ -116,7 +117,18 @@ def evaluate(path: Path) -> Report:
     Returns:
         The rows, with counts and intervals.
     """
-    found = analyse(path)
+    return evaluated_report(analyse(path))
+
+
+def evaluated_report(found: Evaluated) -> Report:
+    """Do the same with measurements that have been analysed.
+
+    Args:
+        found: what :func:`analyse` returned.
+
+    Returns:
+        The rows.
+    """
     half = [network for network in found.networks if network.reported]
     rows = [
         *_area_rows("all networks", found.networks),
@@ -193,7 +205,7 @@ def _control_row(controls: Sequence[Area]) -> Row:
 
 def _lift_rows(found: Evaluated) -> list[Row]:
     slowed = [n.area for n in found.networks if n.area.answer == "slowed"]
-    mobile = [area for area in slowed if _MOBILE.search(area.network or "")]
+    mobile = [area for area in slowed if MOBILE.search(area.network or "")]
     wired = [area for area in slowed if area not in mobile]
     needed = [
         (area, _tests_needed(area, found))

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from analysis import bins
 from analysis.areas import Area
+from analysis.intervals import wilson
 from analysis.plots import style
 from analysis.rollup import Columns, groups
-from analysis.shares import wilson
 
 _MOST_AREAS: Final = 30
 _NAME_CHARS: Final = 34

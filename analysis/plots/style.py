@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -117,8 +118,14 @@ def save(figure: Figure, path: str) -> None:
         figure: the figure.
         path: ends in ``.svg``, ``.png`` or ``.pdf``.
     """
-    with styled(path):
-        figure.savefig(path, facecolor="white", dpi=200)
+    vector = path.endswith(".svg")
+    with styled(Path(path).name):
+        figure.savefig(
+            path,
+            facecolor="white",
+            dpi=200,
+            metadata={"Date": None, "Creator": None} if vector else None,
+        )
 
 
 def bit_rate(value: float, _: object = None) -> str:

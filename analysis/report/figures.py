@@ -81,7 +81,7 @@ def _section(key: tuple[str, str], sessions: Sequence[Session], detection: Detec
         Plot(_svg(figure, f"{service}-{kind}-{name}"), caption)
         for name, figure, caption in _of_sessions(key, sessions)
     ]
-    mine = [a for a in detection.areas if (a.service, a.kind) == key and not a.judged]
+    mine = [a for a in detection.areas if a.cell[:2] == key and _is_crowd(a)]
     plots += [
         Plot(_svg(figure, f"{service}-{kind}-{name}"), caption)
         for name, figure, caption in _of_areas(key, mine, detection)
@@ -97,6 +97,11 @@ def _section(key: tuple[str, str], sessions: Sequence[Session], detection: Detec
         len(judged[_MOST_ROWS:]),
         len(mine) - len(judged),
     )
+
+
+def _is_crowd(area: Area) -> bool:
+    """Tell whether a network's sessions come from many lines: one line's are no crowd."""
+    return not area.judged or area.answer != "too little"
 
 
 def _slowest_first(area: Area) -> tuple[bool, float, int]:
