@@ -158,10 +158,11 @@ def _others(preset: Preset, named: set[str], kinds: Sequence[str]) -> Iterator[s
 
 
 def _first(preset: Preset, kinds: Sequence[str]) -> Iterator[str]:
-    """Yield the first service of all, and the first that can be asked in every way."""
-    yield next(iter(preset.services))
+    """Yield the first service of all, and the first other that can be asked in every way."""
+    first = next(iter(preset.services))
+    yield first
     for service, offered in preset.services.items():
-        if set(kinds) <= set(offered):
+        if service != first and set(kinds) <= set(offered):
             yield service
             return
 

@@ -88,7 +88,7 @@ def test_where_no_other_service_has_calls_one_is_fetched_from():
 def test_where_nobody_is_singled_out_two_services_are_asked():
     assert scope(preset()) == (("twitter", "whatsapp"), ("fetch", "reach", "call"))
     star = Expected(service="*", kind="fetch", verdict="slow_line")
-    assert scope(preset(star)) == (("twitter",), ("fetch",))
+    assert scope(preset(star)) == (("twitter", "google"), ("fetch",))
 
 
 def test_a_run_is_asked_only_what_a_service_offers():
