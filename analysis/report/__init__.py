@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+import msgspec
 from markupsafe import Markup
 
 from analysis.data import Data
 from analysis.detect import Detection
 from analysis.errors import AnalysisError
+from analysis.events import Event, Revision, revisions
 from analysis.finding import Finding, to_json
 from analysis.plots.style import bit_rate
 from analysis.report.figures import Section, sections
 
 PAGE: Final = "index.html"
 FINDINGS: Final = "findings.jsonl"
+EVENTS: Final = "events.json"
 
 _BADGES: Final = {
     "throttled": "throttled",
@@ -51,16 +54,20 @@ def write(directory: Path, data: Data, detection: Detection, made: datetime) -> 
         made: when the report is made, UTC.
 
     Returns:
-        The page's path; ``findings.jsonl`` lies beside it.
+        The page's path. ``findings.jsonl`` lies beside it, and ``events.json``, by which the next
+        report in this folder knows what was told before and says what late data have moved.
 
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    page = render(detection, sections(data, detection), made, data)
+    events = detection.timeline.events
+    moved = revisions(_told(directory / EVENTS), events)
+    page = render(detection, sections(data, detection), made, data, moved)
     lines = b"".join(to_json(finding) + b"\n" for finding in detection.findings)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / FINDINGS).write_bytes(lines)
+        (directory / EVENTS).write_bytes(msgspec.json.encode(events))
         (directory / PAGE).write_text(page, encoding="utf-8")
     except OSError as error:
         raise AnalysisError(
@@ -70,7 +77,13 @@ def write(directory: Path, data: Data, detection: Detection, made: datetime) -> 
     return directory / PAGE
 
 
-def render(detection: Detection, shown: Sequence[Section], made: datetime, data: Data) -> str:
+def render(
+    detection: Detection,
+    shown: Sequence[Section],
+    made: datetime,
+    data: Data,
+    moved: Sequence[Revision] = (),
+) -> str:
     """Make the page.
 
     Args:
@@ -78,6 +91,7 @@ def render(detection: Detection, shown: Sequence[Section], made: datetime, data:
         shown: the services' plots and tables.
         made: when, UTC.
         data: what was opened, for the counts at the foot.
+        moved: events told earlier that stand elsewhere now.
 
     Returns:
         HTML.
@@ -105,7 +119,16 @@ def render(detection: Detection, shown: Sequence[Section], made: datetime, data:
         window=_window(ordered),
         skipped=len(data.skipped),
         torn=len(data.torn),
+        moved=[str(item) for item in moved],
     )
+
+
+def _told(path: Path) -> tuple[Event, ...]:
+    """Read the events of the report that was here before; a file that is none told nothing."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[Event, ...])
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return ()
 
 
 def _weight(finding: Finding) -> tuple[Any, ...]:

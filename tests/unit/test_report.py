@@ -5,10 +5,14 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
-from builders import call, fetch, session
+from builders import call, fetch, policed, session
+from rows import DAY_S, START_S
+from test_events import ONSET_DAY, network
 
 from analysis.data import open_data
+from analysis.dataset import Incoming, build
 from analysis.detect import detect
+from analysis.importers import Imported
 from analysis.report import write
 from analysis.verdict import judge
 from probe.measurement import Vantage, encode
@@ -29,7 +33,7 @@ def page(tmp_path, records):
 def throttled(**fields):
     vantage = Vantage(country="RU", asn=64496, network=fields.pop("network", "An Operator"))
     named = {"vantage": vantage, **fields}
-    targets = [fetch(number=n, bps=128e3, **named) for n in range(4)]
+    targets = [policed(n, **named) for n in range(4)]
     return session(targets, **named)
 
 
@@ -128,3 +132,20 @@ def _calls(peer):
             call("control", number, peer=peer),
         )
     ]
+
+
+def test_late_data_that_move_an_event_are_mentioned_in_the_next_report(tmp_path):
+    rows = network(1)
+    cut = START_S + ONSET_DAY * DAY_S
+    early = [row for row in rows if not cut <= row.start_s < cut + 2 * DAY_S]
+    first, second = (_report(tmp_path, name, part) for name, part in (("a", early), ("b", rows)))
+    assert "late data" not in first
+    assert "onset of twitter in RU AS1, told earlier for 2021-01-23 00:00 UTC" in second
+
+
+def _report(tmp_path, name, rows):
+    folder = tmp_path / name
+    read = Imported(path=None, source=name, trials=[], sessions=rows, skipped=[])
+    build(folder, [Incoming(name, name, "test", lambda: read)])
+    data = open_data([str(folder)], judge)
+    return write(tmp_path / "report", data, detect(data), MADE).read_text(encoding="utf-8")
