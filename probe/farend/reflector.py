@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from probe.call import wire
-from probe.call.seal import IV_BYTES, OVERHEAD_BYTES, Sealed, seal, unseal
+from probe.call.seal import IV_BYTES, OVERHEAD_BYTES, Draft, Sealed, seal, unseal
 from probe.call.shapes import SHAPES, Address
 from probe.call.talk import RandomBytes
 from probe.call.wire import DOWN, Opening
@@ -163,10 +163,9 @@ class Reflector:
         head = flow.shape.head(flow.lane, sealed.seq)
         since_ns = received_ns - flow.opened_ns
         rest = wire.pack_media_rest(flow.count, flow.highest, flow.bitmap, max(since_ns, 0), size)
-        iv = self._random(IV_BYTES)
+        draft = Draft(head, rest, self._random(IV_BYTES))
         turnaround_ns = min(max(self._now_ns() - received_ns, 0), _MAX_TURNAROUND_NS)
-        kind = wire.MEDIA | DOWN
-        return seal(head, rest, kind, turnaround_ns, sealed.seq, key=flow.key, iv=iv)
+        return draft.finish(wire.MEDIA | DOWN, turnaround_ns, sealed.seq, key=flow.key)
 
     def _exchange(self, sealed: Sealed, address: Address, now_ns: int) -> bytes | None:
         flow = self._flows.get(sealed.word)
