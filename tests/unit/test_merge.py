@@ -1,11 +1,14 @@
 """Several sessions make one finding, and those that disagree are counted."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from analysis.finding import Finding, Rate, Slowdown, Window
 from analysis.merge import merge, merge_cell
+from analysis.shares import excess
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -119,3 +122,15 @@ def test_the_best_grade_of_agreeing_sessions_counts():
 def test_the_order_of_reading_does_not_matter(order):
     found = days("normal", "throttled", "throttled")
     assert merge([found[at] for at in order]) == merge(found)
+
+
+def test_a_live_run_need_not_wait_for_scipy():
+    words = "import sys, analysis.merge, analysis.verdict, analysis.wording; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", words], capture_output=True, check=True)
+    assert "scipy" not in loaded.stdout.decode().split()
+
+
+def test_the_chance_of_so_many_hits_is_that_of_the_binomial():
+    assert excess(0, 5, 0.01) == 1.0
+    assert excess(1, 2, 0.25) == pytest.approx(1 - 0.75**2)
+    assert excess(3, 3, 0.01) == pytest.approx(1e-6)
