@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from probe.evidence import Evidence
 from probe.limits import Limits
 from probe.line import Hold, Line
 from probe.measurement import Arm, Kind, Measurement
@@ -71,6 +72,7 @@ class Bench(msgspec.Struct, frozen=True):
     judge: Judge
     rng: random.Random
     tell: Callable[[Progress], None]
+    evidence: Evidence = Evidence()
 
 
 class Running(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ import msgspec
 
 from probe.asn_table import TableError
 from probe.bench import Bench, Judge
+from probe.evidence import Evidence
 from probe.exits import CommandError, Status
 from probe.ids import uuid7
 from probe.limits import Limits
@@ -30,7 +31,10 @@ from probe.vantage import SettingError
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run was asked to do. ``whereabouts`` finds the vantage; it sees no record."""
+    """What a run was asked to do.
+
+    ``whereabouts`` finds the vantage; it sees no record. ``packets`` keeps those of fetch trials.
+    """
 
     targets: Targets
     plan: Plan
@@ -39,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     network: Network
     seed: int
     whereabouts: Callable[[Targets], Awaitable[Vantage]]
+    packets: bool = False
 
 
 def execute(options: Options, judge: Judge, emitter: Emitter) -> Ended:
@@ -83,6 +88,7 @@ async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:
                 judge=judge,
                 rng=random.Random(options.seed),  # noqa: S311 - an order, not a secret
                 tell=emitter.progress,
+                evidence=Evidence(file.packets if options.packets else None),
             )
             status = await _measure(options, bench, vantage, table, emitter)
         except asyncio.CancelledError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import structs
 
 from probe.bench import Bench, Progress, Running
 from probe.fetch import FetchOrder, FetchOutcome, fetch
+from probe.fetch.capture import Capture
 from probe.limits import CONNECTIONS_PER_ADDRESS
 from probe.measurement import Arm, Fetch, Host, Measurement
 from probe.plan import FETCH_OVERHEAD, FetchArm, FetchSession, origin
@@ -22,6 +23,15 @@ _HANDSHAKE_BYTES: Final = 8_000
 _LONGER: Final = 2.0
 #: Connections at once that tell a shared limiter from a single one.
 _DOSES: Final = (2, 4)
+
+
+class _Made(NamedTuple):
+    """Where a trial belongs, when it began, and what saw its packets."""
+
+    running: Running
+    place: Trial
+    started_s: float
+    capture: Capture | None
 
 
 async def fetch_pair(
@@ -81,16 +91,17 @@ async def parallel_fetches(
     spread = [written(server) for server in servers for _ in range(CONNECTIONS_PER_ADDRESS)]
     chosen = spread[: max(dose for dose in (0, *_DOSES) if dose <= len(spread))]
     order = structs.replace(_order(plan, plan.target), rtt_beside=False)
-    async with turn(running, addresses_of(servers, plan.target.url), bench):
+    async with (
+        turn(running, addresses_of(servers, plan.target.url), bench),
+        bench.evidence.watch() as capture,
+    ):
         started_s = bench.recorder.wall()
         outcomes = await asyncio.gather(
             *(fetch(structs.replace(order, address=at), bench.network) for at in chosen)
         )
     place = trial(running, "target", number, plan.target.url)
-    return [
-        _record(running, place, started_s, outcome, bench, parallel=len(chosen))
-        for outcome in outcomes
-    ]
+    made = _Made(running, place, started_s, capture)
+    return [_record(made, outcome, bench, parallel=len(chosen)) for outcome in outcomes]
 
 
 def goodput_bps(fetch: Fetch) -> float:
@@ -109,13 +120,16 @@ async def _fetch_arm(
     order = _order(plan, side)
     if plan.control_kind in ("A", "B") and servers:
         order = structs.replace(order, address=written(min(servers)))  # both arms: one server
-    async with turn(running, addresses_of(servers, side.url), bench):
+    async with (
+        turn(running, addresses_of(servers, side.url), bench),
+        bench.evidence.watch() as capture,
+    ):
         started_s = bench.recorder.wall()
         watch = _watch(running, plan, arm, number, bench)
         outcome = await fetch(order, bench.network, watch=watch)
     bench.line.carried(goodput_bps(outcome.fetch))
     place = trial(running, arm, number, side.url)
-    return _record(running, place, started_s, outcome, bench)
+    return _record(_Made(running, place, started_s, capture), outcome, bench)
 
 
 def _order(plan: FetchSession, side: FetchArm) -> FetchOrder:
@@ -149,18 +163,14 @@ def _watch(
     return watch
 
 
-def _record(
-    running: Running,
-    place: Trial,
-    started_s: float,
-    outcome: FetchOutcome,
-    bench: Bench,
-    *,
-    parallel: int = 1,
-) -> Measurement:
+def _record(made: _Made, outcome: FetchOutcome, bench: Bench, *, parallel: int = 1) -> Measurement:
     bench.limits.spend(int(outcome.fetch.body_bytes * FETCH_OVERHEAD) + _HANDSHAKE_BYTES)
-    body = structs.replace(outcome.fetch, overlapped=running.hold.overlapped, parallel=parallel)
+    overlapped = made.running.hold.overlapped
+    body = structs.replace(outcome.fetch, overlapped=overlapped, parallel=parallel)
     host = Host(loop_lag_s=outcome.loop_lag_s)
-    return bench.recorder.record(
-        place, Outcome(started_s=started_s, failure=outcome.failure, fetch=body, host=host)
+    record = bench.recorder.record(
+        made.place,
+        Outcome(started_s=made.started_s, failure=outcome.failure, fetch=body, host=host),
     )
+    bench.evidence.keep(made.capture, record)
+    return record

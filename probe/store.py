@@ -4,6 +4,8 @@
     new/   finished runs, waiting to be submitted
     sent/  runs a collector has acknowledged
 
+Packets kept as evidence lie in a folder beside their run's file and go where it goes.
+
 Each record is appended and synced before the next trial starts, so a kill loses at most the trial
 in flight. The writer holds a lock on its file: a file in ``tmp/`` that nobody holds belongs to a
 dead probe, and the next probe cuts its torn last line and moves it on. Readers take whole lines
@@ -15,6 +17,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +29,7 @@ from probe.measurement import Measurement, SchemaError, decode, encode
 
 FOLDERS = ("tmp", "new", "sent")
 SUFFIX = ".jsonl"
+PACKETS_SUFFIX = ".packets"
 
 
 class StoreError(Exception):
@@ -55,6 +59,9 @@ class RunFile:
         data: the data folder; made if missing.
         run: the run's identifier, which becomes the file's name.
 
+    Attributes:
+        packets: where packets of the run's trials go while it lasts; not made until there are any.
+
     Raises:
         StoreError: the folder cannot be made or written.
     """
@@ -62,6 +69,7 @@ class RunFile:
     def __init__(self, data: Path, run: str) -> None:
         self._data = data
         self._name = run + SUFFIX
+        self.packets = packets_folder(data / "tmp" / self._name)
         try:
             for folder in FOLDERS:
                 (data / folder).mkdir(parents=True, exist_ok=True)
@@ -158,6 +166,30 @@ def run_files(data: Path) -> list[Path]:
     return sorted(paths, key=lambda path: path.name)
 
 
+def packets_folder(path: Path) -> Path:
+    """Return the folder of a run's packets: one pcap file a trial, named after its record.
+
+    Args:
+        path: the run's file.
+
+    Returns:
+        The folder beside it; there only if packets were kept.
+    """
+    return path.with_suffix(PACKETS_SUFFIX)
+
+
+def remove(path: Path) -> None:
+    """Delete a run: its file, and its packets if there are any.
+
+    Args:
+        path: the run's file.
+    """
+    packets = packets_folder(path)
+    if packets.exists():
+        shutil.rmtree(packets)
+    path.unlink(missing_ok=True)
+
+
 def read(path: Path) -> Contents:
     """Read one run file, also while a probe writes it.
 
@@ -205,11 +237,13 @@ def _whole_bytes(data: bytes) -> int:
 
 
 def _settle(data: Path, name: str, *, empty: bool) -> Path | None:
-    """Move a file from ``tmp/`` to ``new/`` durably; an empty one is removed."""
+    """Move a file from ``tmp/`` to ``new/`` durably, its packets first; remove an empty one."""
     here, there = data / "tmp" / name, data / "new" / name
     if empty:
-        here.unlink(missing_ok=True)
+        remove(here)
         return None
+    if packets_folder(here).exists():
+        packets_folder(here).rename(packets_folder(there))
     here.rename(there)
     for folder in (there.parent, here.parent):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

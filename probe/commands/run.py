@@ -16,6 +16,7 @@ from probe.commands.options import Names, Size, Span, data_option, option, unkno
 from probe.consent import ask_or_require
 from probe.execute import Options, execute
 from probe.exits import CommandError, Status
+from probe.fetch.capture import CaptureError, check_rights
 from probe.limits import RUN_BYTES
 from probe.network import Network, NetworkError
 from probe.plan import Plan, make_plan
@@ -70,6 +71,11 @@ _JITTER: Final = 0.2
 @option("--dry-run", is_flag=True, help="Say what would be contacted and what it costs.")
 @option("--exit-on-finding", is_flag=True, help="Exit with 5 when something was found.")
 @option("--seed", type=int, default=None, help="Repeat the order of an earlier run.")
+@option(
+    "--pcap",
+    is_flag=True,
+    help="Keep each fetch's packets beside its record; needs the right to raw sockets (NET_RAW).",
+)
 @option("--quiet", "-q", is_flag=True, help="Print results only.")
 @option("--verbose", "-v", is_flag=True, help="Say what each trial is doing.")
 @click.pass_obj
@@ -121,6 +127,8 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
         network = Network.from_options(given["connect_to"])
     except NetworkError as error:
         raise CommandError(str(error), Status.USAGE) from error
+    if given["pcap"]:
+        _check_packets()
     seed = random.getrandbits(32) if given["seed"] is None else given["seed"]
     options = Options(
         targets=targets,
@@ -130,8 +138,16 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
         network=network,
         seed=seed,
         whereabouts=lambda chosen: find_vantage(chosen, network),
+        packets=given["pcap"],
     )
     return options, emitter
+
+
+def _check_packets() -> None:
+    try:
+        check_rights()
+    except CaptureError as error:
+        raise CommandError(str(error), Status.USAGE) from error
 
 
 def _plan(targets: Targets, seed: int, given: dict[str, Any]) -> Plan:

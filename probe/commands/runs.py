@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from probe import store
 from probe.bench import Judge
 from probe.commands.options import data_option
 from probe.exits import CommandError, Status
@@ -64,9 +65,9 @@ def export(run: str, data: Path) -> None:
 @_run_argument
 @data_option
 def remove(run: str, data: Path) -> None:
-    """Delete a past run."""
+    """Delete a past run, and the packets kept beside it."""
     path = _find(data, run)
-    path.unlink()
+    store.remove(path)
     click.echo(f"Deleted {path.name}.", err=True)
 
 

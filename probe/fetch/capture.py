@@ -30,6 +30,15 @@ class CaptureError(OSError):
     """Packets cannot be seen; the text says why and what to do."""
 
 
+def check_rights() -> None:
+    """Make sure that packets can be seen at all.
+
+    Raises:
+        CaptureError: the machine does not allow it.
+    """
+    _open().close()
+
+
 class Capture:
     """Keeps the heads of packets, in memory, while the ``async with`` block runs.
 
@@ -44,13 +53,7 @@ class Capture:
         self._sock: socket.socket | None = None
 
     async def __aenter__(self) -> Self:
-        try:
-            sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
-        except (OSError, AttributeError) as error:
-            raise CaptureError(
-                f"--pcap: found no way to see packets ({error}), expected Linux and the right to "
-                "raw sockets: run as root, or give the container --cap-add NET_RAW"
-            ) from error
+        sock = _open()
         sock.settimeout(0)
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         with contextlib.suppress(OSError):
@@ -94,6 +97,16 @@ class Capture:
                 self._seen.append(_seen(head, ancillary[0][2], place[2] == _OUTGOING))
         # Enough: what comes now stays where it is, and the loop is not woken for it.
         asyncio.get_running_loop().remove_reader(sock)
+
+
+def _open() -> socket.socket:
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+    except (OSError, AttributeError) as error:
+        raise CaptureError(
+            f"--pcap: found no way to see packets ({error}), expected Linux and the right to "
+            "raw sockets: run as root, or give the container --cap-add NET_RAW"
+        ) from error
 
 
 def _seen(head: bytes, stamp: bytes, outgoing: bool) -> Seen:
