@@ -10,6 +10,7 @@ other half.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -91,6 +92,30 @@ def marks(fetch: Fetch) -> Marks:
         same_size=wide and len(holes) >= _FEWEST_HOLES and _width(holes) <= _SAME_SIZE,
         even=_unevenness(arrivals) <= _EVEN,
         bunched=wide and (drops or 0.0) <= _MOST_DROPS and len(holes) <= _BUNCHED * single,
+    )
+
+
+def marks_of_sum(arrivals: rate.Series, fetches_in: Sequence[Fetch]) -> Marks:
+    """Look for the marks of a policer that several flows share.
+
+    Each flow alone is as uneven as the others make it; behind one limiter their sum is not.
+
+    Args:
+        arrivals: the sum of the flows, or a stretch of it.
+        fetches_in: the transfers in it.
+
+    Returns:
+        Its marks: of flatness and drops what holds for the transfers, of evenness the sum's own.
+    """
+    known = [flat for flat in map(is_flat, fetches_in) if flat is not None]
+    drops = fetches.central([fetches.out_of_order_ratio(fetch) for fetch in fetches_in])
+    enough = len(arrivals.t_s) >= _FEWEST_POINTS
+    return Marks(
+        flat=all(known) if known else None,
+        drops=drops,
+        same_size=False,
+        even=enough and _unevenness(arrivals) <= _EVEN,
+        bunched=False,
     )
 
 

@@ -46,10 +46,15 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What one capture came to: votes of its transfers, and the rate of all its flows."""
+    """What one capture came to: votes of its transfers, and the rate of all its flows.
+
+    ``dropped`` says of each vote whether packets were lost there at all: a transfer that the
+    bucket holds whole shows nothing.
+    """
 
     label: Label
     policed: tuple[bool, ...]
+    dropped: tuple[bool, ...]
     rate: Rate | None
 
     @property
@@ -121,14 +126,20 @@ def look(folder: Path, label: Label) -> Seen:
         CaptureError: the capture cannot be read.
     """
     flows = transfers(folder / label.file)
-    votes = tuple(policing.marks(fetch).policed for flow in flows for fetch in flow)
+    marks = [policing.marks(fetch) for flow in flows for fetch in flow]
     arrivals = [[rate.series(fetch, _FRAME_HEADER_BYTES) for fetch in flow] for flow in flows]
     if len(arrivals) == 1:
         parts = arrivals[0]
     else:
         parts = rate.pieces(rate.summed([rate.joined(flow) for flow in arrivals]))
-    rng = np.random.default_rng(_SEED)
-    return Seen(label, votes, rate.estimate(parts, rng, rtt_s=label.rtt_ms / 1000.0))
+        together = [fetch for flow in flows for fetch in flow]
+        marks += [policing.marks_of_sum(part, together) for part in parts]
+    return Seen(
+        label=label,
+        policed=tuple(mark.policed for mark in marks),
+        dropped=tuple((mark.drops or 0.0) >= policing.DROP_RATIO for mark in marks),
+        rate=rate.estimate(parts, np.random.default_rng(_SEED), rtt_s=label.rtt_ms / 1000.0),
+    )
 
 
 def evaluate(folder: Path) -> Report:
@@ -164,6 +175,7 @@ def _rows(seen: Sequence[Seen], prefix: str) -> tuple[Row, ...]:
     unclear = [s for s in seen if s.label.kind == _UNCLEAR]
     return (
         _chunks(f"{prefix}policed chunks found, one flow", policed, target=0.80, sense="at least"),
+        _dropping(f"{prefix}of these, chunks found in which packets were dropped", policed),
         _chunks(f"{prefix}other chunks called policed", rest, target=0.01, sense="at most"),
         _traces(f"{prefix}policed traces found, one flow", policed, target=0.90, sense="at least"),
         _traces(f"{prefix}other traces called policed", rest, target=0.01, sense="at most"),
@@ -185,6 +197,11 @@ def _chunks(
 ) -> Row:
     votes = [vote for s in seen for vote in s.policed]
     return share(what, sum(votes), len(votes), target=target, sense=sense)
+
+
+def _dropping(what: str, seen: Iterable[Seen]) -> Row:
+    votes = [v for s in seen for v, d in zip(s.policed, s.dropped, strict=True) if d]
+    return share(what, sum(votes), len(votes))
 
 
 def _traces(

@@ -6,7 +6,8 @@ from builders import SIZE, fetch, lossy_arrivals, policed
 
 from analysis.fetches import figures
 from analysis.mechanism import Load, Transfers, classify, stop_point
-from analysis.policing import is_flat, marks
+from analysis.policing import is_flat, marks, marks_of_sum
+from analysis.rate import series
 
 
 def transfers(trials, controls=None, loads=()):
@@ -72,6 +73,20 @@ def test_an_even_rate_without_drops_is_not_a_policer():
 
 def test_a_transfer_of_a_few_packets_bears_no_marks():
     assert not marks(fetch(size=4000, out_of_order=0.3).fetch).policed
+
+
+def test_flows_that_share_a_policer_are_even_only_together():
+    whole = series(policed(rate_bps=130e3, cut_s=None).fetch)
+    steps = np.diff(whole.wire_bytes, prepend=0.0)
+    first = np.random.default_rng(4).random(len(steps)) < np.linspace(0.9, 0.1, len(steps))
+    flows = [
+        fetch(number=n, arrivals=(whole.t_s[m], np.cumsum(steps[m])), out_of_order=0.2).fetch
+        for n, m in enumerate((first, ~first))
+    ]
+    assert not any(marks(flow).policed for flow in flows)
+    assert marks_of_sum(whole, flows).policed
+    assert not marks_of_sum(whole, [policed(rtt_ratio=3.0).fetch]).policed
+    assert not marks_of_sum(whole, []).policed
 
 
 def test_round_trips_that_were_not_measured_are_not_called_flat():
