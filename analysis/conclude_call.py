@@ -224,6 +224,7 @@ def _cleared(case: Case) -> Conclusion:
 
 def _undecided(case: Case, made: int) -> Conclusion:
     usable = len(case.pairs) + case.no_setup
+    hopeless = not usable and len(case.void) >= repeats.MIN_FAILURES
     if len(case.void) > usable:
         missing = f"{sentences.most_common(case.void)} in {len(case.void)} of {made} pairs"
     elif not usable:
@@ -233,7 +234,7 @@ def _undecided(case: Case, made: int) -> Conclusion:
     return Conclusion(
         verdict="inconclusive",
         pairs=usable,
-        decided=made >= call_pairs.MAX_PAIRS,
+        decided=hopeless or made >= call_pairs.MAX_PAIRS,
         why=f"Not sure about {case.service} calls: {missing}.",
     )
 

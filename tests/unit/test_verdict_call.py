@@ -125,6 +125,8 @@ def test_no_way_out_is_not_a_call_that_cannot_be_set_up():
     finding = judge(trials)
     assert finding.verdict == "inconclusive"
     assert "no way out" in finding.why
+    assert advise(trials[:6]).stop
+    assert not advise(trials[:4]).stop
 
 
 def test_loss_that_both_flows_share_is_the_line():

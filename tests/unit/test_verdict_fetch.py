@@ -161,6 +161,8 @@ def test_a_failing_control_leaves_it_open():
     finding = judge([*targets, *controls])
     assert finding.verdict == "inconclusive"
     assert "the control failed too" in finding.why
+    assert advise([*targets, *controls]).stop
+    assert not advise([targets[0], controls[0]]).stop
 
 
 def test_a_control_that_never_works_ends_the_session():
