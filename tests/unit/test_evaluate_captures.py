@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pcaps import capture, transfer
 
-from analysis import evaluate
-from analysis.evaluate.capture_rows import Label, labels, look, split
+from analysis.evaluate.capture_rows import Label, evaluate, labels, look, split
 from analysis.evaluate.captures_read import CaptureError, transfers
 from analysis.fetches import out_of_order_ratio, rtt_ratio
 
@@ -76,10 +75,10 @@ def test_the_split_depends_on_the_name_alone_and_is_about_even():
 
 def test_a_folder_without_labels_is_refused(tmp_path):
     with pytest.raises(CaptureError, match=r"labels\.csv"):
-        evaluate.captures(tmp_path)
+        evaluate(tmp_path)
     (tmp_path / "labels.csv").write_text("file,kind\na,b\n")
     with pytest.raises(CaptureError, match="expected the columns"):
-        evaluate.captures(tmp_path)
+        evaluate(tmp_path)
 
 
 def test_a_folder_is_reported_row_by_row(tmp_path):
@@ -89,7 +88,7 @@ def test_a_folder_is_reported_row_by_row(tmp_path):
         lines.append(f"{n}.pcap.xz,shaped,500000,8000,100,1\n")
     (tmp_path / "labels.csv").write_text(HEADER + "".join(lines))
     assert labels(tmp_path)[0] == Label("0.pcap.xz", "shaped", 500000, 8000, 1, 100.0)
-    text = evaluate.captures(tmp_path).text()
+    text = evaluate(tmp_path).text()
     assert "other traces called policed | 0 % (0 of" in text
     assert "policed traces found, one flow | none measured" in text
 

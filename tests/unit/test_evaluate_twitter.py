@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import evaluate
-from analysis.evaluate.twitter_rows import MeasurementsError, fit_scale, read, split
+from analysis.evaluate.twitter_rows import MeasurementsError, evaluate, fit_scale, read, split
 from analysis.sequential import DF
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "twitter-2021" / "measurements.csv.gz"
@@ -27,7 +26,7 @@ def test_a_file_without_the_columns_is_refused(tmp_path):
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(MeasurementsError, match="control_result"):
-        evaluate.twitter2021(path)
+        evaluate(path)
 
 
 def test_one_line_is_never_on_both_sides():
