@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis import delays, emodel, losses
 from analysis.delays import Jitter, Quantiles
 from analysis.losses import Bursts, LossFigures
-from probe.measurement import Call, Measurement
+from probe.measurement import Call, Fate, Measurement
 from probe.trace import FATES, unpack_trace
 
 Array = NDArray[np.float64]
@@ -39,6 +39,10 @@ _COLUMNS: Final = (
     "user_receive_ns",
     "fate",
 )
+
+
+#: A packet whose fate was not written down is lost, nobody knows where.
+_UNKNOWN: Final = FATES.index("lost")
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,23 +119,24 @@ def flow(call: Call) -> Flow:
     def seconds(*names: str) -> Array:
         """The first of the columns that has a value, packet by packet."""
         out = np.full(packets, np.nan)
-        for name in reversed(names):
-            column = columns.get(name)
-            if column is not None:
-                values = np.array([np.nan if v is None else v * 1e-9 for v in column], dtype=float)
-                out = np.where(np.isfinite(values), values, out)
+        for name in names:
+            if name in columns and not np.isfinite(out).all():
+                # A column's None becomes NaN.
+                values = np.array(columns[name], dtype=float) * 1e-9
+                out = np.where(np.isfinite(out), out, values)
         return out
 
     sent = seconds("kernel_send_ns", "user_send_ns")
     received = seconds("kernel_receive_ns", "user_receive_ns")
     far_in, far_out = seconds("far_receive_ns"), seconds("far_send_ns")
     inside = np.nan_to_num(far_out - far_in)
-    fates = [FATES[i] if i is not None else "lost" for i in columns.get("fate", [])]
-    if "fate" not in columns:
-        fates = ["ok" if came else "lost" for came in np.isfinite(received)]
+    if "fate" in columns:
+        fates = np.array([_UNKNOWN if i is None else i for i in columns["fate"]], dtype=int)
+    else:
+        fates = np.where(np.isfinite(received), FATES.index("ok"), _UNKNOWN)
 
-    def marks(*names: str) -> Flags:
-        return np.array([fate in names for fate in fates], dtype=bool)
+    def marks(*names: Fate) -> Flags:
+        return np.isin(fates, [FATES.index(name) for name in names])
 
     return Flow(
         interval_s=call.interval_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from statistics import median
 from typing import Final
@@ -105,8 +106,8 @@ def answer_bytes(fetch: Fetch) -> int:
     t_s, counts = fetch.timeline.t_s, fetch.timeline.bytes
     if fetch.timeline.source != "tcp_info" or not counts or fetch.request_t_s is None:
         return fetch.body_bytes
-    before = [n for t, n in zip(t_s, counts, strict=True) if t <= fetch.request_t_s]
-    return counts[-1] - (before[-1] if before else 0)
+    at = bisect_right(t_s, fetch.request_t_s)
+    return counts[-1] - (counts[at - 1] if at else 0)
 
 
 def size_asked(fetch: Fetch) -> int:
@@ -139,7 +140,7 @@ def time_to_s(fetch: Fetch, size_bytes: int) -> float:
         return spent
     # The timeline may count TLS and headers too; the share of the whole is the same to a percent.
     wanted = counts[-1] * size_bytes / fetch.body_bytes
-    at = next(i for i, count in enumerate(counts) if count >= wanted)
+    at = bisect_left(counts, wanted)
     return min(max(t_s[at] - (fetch.dns_s or 0.0), 1e-6), spent)
 
 
@@ -155,8 +156,8 @@ def late_goodput_bps(fetch: Fetch) -> float | None:
     t_s, counts = fetch.timeline.t_s, fetch.timeline.bytes
     if len(counts) < 3 or counts[-1] <= 0:  # noqa: PLR2004 - a slope needs a start and an end
         return None
-    start = next(i for i, count in enumerate(counts) if count >= LATE_FROM * counts[-1])
-    end = next(i for i, count in enumerate(counts) if count == counts[-1])
+    start = bisect_left(counts, LATE_FROM * counts[-1])
+    end = bisect_left(counts, counts[-1])
     if t_s[end] <= t_s[start]:
         return None
     return 8.0 * (counts[end] - counts[start]) / (t_s[end] - t_s[start])
@@ -253,5 +254,4 @@ def _silence_s(fetch: Fetch) -> float:
     t_s, counts = fetch.timeline.t_s, fetch.timeline.bytes
     if not counts or fetch.duration_s is None:
         return 0.0
-    last = next(i for i, count in enumerate(counts) if count == counts[-1])
-    return max(fetch.duration_s - t_s[last], 0.0)
+    return max(fetch.duration_s - t_s[bisect_left(counts, counts[-1])], 0.0)

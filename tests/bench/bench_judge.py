@@ -37,7 +37,8 @@ def main():
         begun = time.process_time()
         for _ in range(repeats):
             judge(trials)
-        print(f"{name:24} {1000 * (time.process_time() - begun) / repeats:6.2f} ms")
+        spent_ms = 1000 * (time.process_time() - begun) / repeats
+        sys.stdout.write(f"{name:24} {spent_ms:6.2f} ms\n")
 
 
 if __name__ == "__main__":
