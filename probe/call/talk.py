@@ -8,6 +8,7 @@ sockets, or by a test with two ends in memory and packets dropped between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -143,7 +144,8 @@ class FarEndTalk:
             yield from self._prove()
         for first in range(0, len(self._sizes), 8 * wire.REPORT_BITMAP_BYTES):
             body = wire.pack_report_request(self._cookie, first)
-            yield Ask(self._message(wire.REPORT, body, key=self._key), self._report)
+            question = self._message(wire.REPORT, body, key=self._key)
+            yield Ask(question, partial(self._report, first))
 
     def forget_cookie(self) -> None:
         """Prove the address anew next time."""
@@ -190,11 +192,12 @@ class FarEndTalk:
             raise Rejected(f"the far end answered {sealed.word}")
         return True
 
-    def _report(self, datagram: bytes) -> Arrivals | None:
+    def _report(self, first: int, datagram: bytes) -> Arrivals | None:
         sealed = unseal(datagram)
         if not self._sealed(datagram, wire.REPORT) or sealed is None:
             return None
-        return wire.unpack_report(sealed)
+        report = wire.unpack_report(sealed)
+        return report if report is not None and report.first == first else None
 
 
 class RelayTalk:

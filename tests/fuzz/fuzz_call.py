@@ -108,7 +108,7 @@ def probe(data):
     with contextlib.suppress(Rejected):
         talk._accepted(datagram)
     talk._cookie_in(datagram)
-    reply, report = talk.reply(datagram), talk._report(datagram)
+    reply, report = talk.reply(datagram), talk._report(0, datagram)
     if reply is None and report is None:
         return
     ledger = Ledger(tuple(range(40)), (150,) * 40, far_end=True)

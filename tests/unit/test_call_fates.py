@@ -97,6 +97,20 @@ def test_without_any_report_the_loss_after_the_last_reply_has_no_direction():
     assert fates[40:] == ["lost"] * 10
 
 
+def test_a_report_of_other_packets_than_were_asked_for_is_not_the_answer():
+    line = open_line(4000)
+    line.call(up=lambda seq: seq % 3)
+    line.talk.forget_cookie()  # four minutes old
+    asks = line.talk.closing()
+    hello = next(asks)
+    first = asks.send(hello.read(line.to_far_end(hello.datagram)[0]))
+    [answer] = line.to_far_end(first.datagram)
+    second = asks.send(first.read(answer))
+    assert second.read(answer) is None
+    line.report()
+    assert line.fates() == ["ok" if seq % 3 else "lost_up" for seq in range(4000)]
+
+
 def test_when_nothing_arrived_the_report_says_so():
     line = open_line()
     line.call(up=never)
