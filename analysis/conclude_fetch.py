@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis import (
     fetches,
+    freezes,
     guards,
     judge_fetch,
     mechanism,
@@ -36,13 +37,13 @@ _SEED: Final = 20210310
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A fetch session before the judge: its trials and what was read from them.
 
-    ``parallel`` holds target trials made over several connections at once.
+    ``beside`` holds trials that are not compared: several connections at once, freeze tests.
     """
 
     service: str
     grade: str
     pairs: tuple[Pair, ...]
-    parallel: tuple[Measurement, ...]
+    beside: tuple[Measurement, ...]
     reading: Reading
     offset: float
 
@@ -68,7 +69,7 @@ def conclude(
     pairs: Sequence[Pair],
     *,
     offset: float = 0.0,
-    parallel: Sequence[Measurement] = (),
+    beside: Sequence[Measurement] = (),
 ) -> Conclusion:
     """Judge one session of fetches.
 
@@ -77,7 +78,7 @@ def conclude(
         grade: kind of the control.
         pairs: target and control fetches in their order.
         offset: usual log ratio of target to control for this probe, 0 if unknown.
-        parallel: target trials made over several connections at once, if any.
+        beside: trials that are not compared, made to tell how the target is slowed.
 
     Returns:
         The conclusion; the same for the same trials, live or later.
@@ -86,7 +87,7 @@ def conclude(
         service=service,
         grade=grade,
         pairs=tuple(pairs),
-        parallel=tuple(parallel),
+        beside=tuple(beside),
         reading=judge_fetch.read(pairs, sequential.scale(grade), offset),
         offset=offset,
     )
@@ -132,15 +133,18 @@ def _cut_off(case: Case) -> Conclusion | None:
     point = mechanism.stop_point([c.target for c in cut])
     if point is None or odds < -math.log(sequential.ALPHA):
         return None
+    counted = freezes.read(case.beside)
     return Conclusion(
         verdict="throttled",
         mechanism="frozen",
         pairs=usable,
         decided=True,
         log_odds=odds,
+        want=None if counted else "freeze",
         why=f"{case.service} stops dead: in {len(cut)} of {usable} tries the transfer ended "
         f"({sentences.most_common(c.reason for c in cut)}) after {point / 1000:.1f} kB, while the "
-        f"control passed that point each time ({sentences.GRADES[case.grade]}).",
+        f"control passed that point each time{freezes.clause(counted)} "
+        f"({sentences.GRADES[case.grade]}).",
     )
 
 
@@ -167,7 +171,8 @@ def _throttled(case: Case, slower: Slowdown) -> Conclusion:
             targets=[c.target for c in case.compared],
             marks=[policing.marks(fetch) for fetch in _transfers(case.pairs)],
             controls=[c.control for c in case.compared],
-            loads=loads(case.parallel, case.compared),
+            loads=loads(case.beside, case.compared),
+            counted=freezes.read(case.beside),
         )
     )
     limit = _limit(case.pairs, answer)
@@ -219,19 +224,20 @@ def loads(parallel: Sequence[Measurement], compared: Sequence[Comparison]) -> tu
     """Sum up what parallel connections got, beside what single ones did.
 
     Args:
-        parallel: target trials with ``fetch.parallel`` over 1, one record a connection.
+        parallel: target trials, of which those with ``fetch.parallel`` over 1 count, one record a
+            connection.
         compared: the session's pairs, over one connection each.
 
     Returns:
         One load per single transfer and one per group of parallel ones (same round).
     """
-    if not parallel:
-        return ()
     groups: dict[tuple[int, int], float] = {}
     for trial in parallel:
-        if trial.fetch is not None and trial.failure is None:
+        if trial.fetch is not None and trial.fetch.parallel > 1 and trial.failure is None:
             key = trial.fetch.parallel, trial.round
             groups[key] = groups.get(key, 0.0) + fetches.figures(trial).goodput_bps
+    if not groups:
+        return ()
     single = [Load(1, c.target.goodput_bps) for c in compared]
     return (*single, *(Load(count, total) for (count, _), total in groups.items()))
 

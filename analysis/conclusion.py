@@ -8,8 +8,9 @@ import msgspec
 
 from analysis.finding import Direction, Mechanism, Rate, Slowdown, Verdict
 
-#: A trial that would settle the mechanism: ``parallel`` connections, a ``longer`` transfer.
-Want = Literal["parallel", "longer"]
+#: A trial that would settle the mechanism: ``parallel`` connections, a ``longer`` transfer,
+#: ``freeze`` tests.
+Want = Literal["parallel", "longer", "freeze"]
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):

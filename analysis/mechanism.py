@@ -13,14 +13,16 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import numpy as np
 
-from analysis import policing, rate
+from analysis import freezes, policing, rate
+from analysis.conclusion import Want
 from analysis.fetches import BEGUN_BYTES, FetchFigures, central
 from analysis.finding import Mechanism
+from analysis.freezes import Counted
 from analysis.policing import Marks
 
 #: Round trip under load over idle: at or above the first a queue, below the second none.
@@ -37,8 +39,6 @@ _VOTES: Final = 2
 #: still be under way.
 STOP_SPREAD_BYTES: Final = 2 * 1460
 _REPEATS: Final = 3
-
-Want = Literal["parallel", "longer"]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,14 +59,15 @@ class Load(msgspec.Struct, frozen=True):
 class Transfers(msgspec.Struct, frozen=True, kw_only=True):
     """What a mechanism is read from.
 
-    Figures and policer's marks of the target transfers, figures of their controls, and
-    parallel-connection trials of the target, if any were made.
+    Figures and policer's marks of the target transfers, figures of their controls,
+    parallel-connection trials of the target and what freeze tests say, if any were made.
     """
 
     targets: Sequence[FetchFigures]
     marks: Sequence[Marks]
     controls: Sequence[FetchFigures]
     loads: Sequence[Load] = ()
+    counted: Counted | None = None
 
 
 def classify(transfers: Transfers) -> Answer:
@@ -80,16 +81,23 @@ def classify(transfers: Transfers) -> Answer:
     """
     targets = transfers.targets
     return (
-        _frozen(targets)
+        _frozen(targets, transfers.counted)
         or _delayed(targets, transfers.controls)
         or _queued(targets, transfers.controls)
         or _dropped(transfers)
         or Answer(
             mechanism="unclassified",
             because="the transfers fit no known way of slowing",
-            want="longer" if max(t.size_bytes for t in targets) < 2 * 64_000 else "parallel",
+            want=_telling(targets, transfers.counted),
         )
     )
+
+
+def _telling(targets: Sequence[FetchFigures], counted: Counted | None) -> Want:
+    """Name the trial that tells most about transfers that fit no rule."""
+    if counted is None and any((t.stop_bytes or 0) >= BEGUN_BYTES for t in targets):
+        return "freeze"
+    return "longer" if max(t.size_bytes for t in targets) < 2 * 64_000 else "parallel"
 
 
 def stop_point(targets: Sequence[FetchFigures]) -> float | None:
@@ -110,12 +118,20 @@ def stop_point(targets: Sequence[FetchFigures]) -> float | None:
     return middle if len(same) >= _REPEATS and 2 * len(same) > len(targets) else None
 
 
-def _frozen(targets: Sequence[FetchFigures]) -> Answer | None:
+def _frozen(targets: Sequence[FetchFigures], counted: Counted | None) -> Answer | None:
+    """Most transfers stop at one point, or as many as not stop and freeze tests do too."""
     stop = stop_point(targets)
-    if stop is None:
+    begun = [t.stop_bytes for t in targets if t.stop_bytes and t.stop_bytes >= BEGUN_BYTES]
+    if stop is not None:
+        because = f"transfers stop dead after {stop / 1000:.1f} kB every time"
+    elif 2 * len(begun) >= len(targets) and counted in ("bytes", "packets"):
+        because = f"{len(begun)} of {len(targets)} transfers stop dead"
+    else:
         return None
     return Answer(
-        mechanism="frozen", because=f"transfers stop dead after {stop / 1000:.1f} kB every time"
+        mechanism="frozen",
+        because=because + freezes.clause(counted),
+        want=None if counted else "freeze",
     )
 
 

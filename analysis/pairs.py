@@ -16,6 +16,18 @@ class Pair(msgspec.Struct, frozen=True):
     control: Measurement
 
 
+def is_compared(trial: Measurement) -> bool:
+    """Say whether a trial may be half of a pair.
+
+    Args:
+        trial: any.
+
+    Returns:
+        False for what only tells how a target is slowed: several transfers at once, freeze tests.
+    """
+    return trial.fetch is None or (trial.fetch.parallel == 1 and trial.fetch.test == "plain")
+
+
 def pair_up(trials: Sequence[Measurement]) -> tuple[Pair, ...]:
     """Match targets with controls by round.
 
@@ -24,10 +36,12 @@ def pair_up(trials: Sequence[Measurement]) -> tuple[Pair, ...]:
             the earlier one of a round is then taken as the target.
 
     Returns:
-        Complete pairs in the order of their rounds; a trial without its partner is left out.
+        Complete pairs in the order of their rounds; a trial without its partner is left out, and
+        so is one that is not for comparing.
     """
     rounds: dict[int, list[Measurement]] = {}
-    for trial in sorted(trials, key=lambda trial: (trial.round, trial.start, trial.id)):
+    compared = filter(is_compared, trials)
+    for trial in sorted(compared, key=lambda trial: (trial.round, trial.start, trial.id)):
         rounds.setdefault(trial.round, []).append(trial)
     pairs = []
     for group in rounds.values():

@@ -13,7 +13,7 @@ from analysis import conclude_call, conclude_fetch, conclude_reach
 from analysis.conclusion import Conclusion, Want
 from analysis.finding import Finding, Window
 from analysis.messaging import messages_work
-from analysis.pairs import Pair, pair_up
+from analysis.pairs import Pair, is_compared, pair_up
 from probe.measurement import Measurement
 
 #: The service name under which line checks are stored.
@@ -24,7 +24,8 @@ class Advice(msgspec.Struct, frozen=True):
     """What a live session does next.
 
     ``stop``: more pairs would not change the answer. ``want``: a trial that would tell more about
-    the mechanism (``parallel`` connections to the target, a ``longer`` transfer), or ``None``.
+    the mechanism (``parallel`` connections to the target, a ``longer`` transfer, ``freeze``
+    tests), or ``None``.
     """
 
     stop: bool
@@ -113,11 +114,10 @@ def _own(trials: Sequence[Measurement]) -> list[Measurement]:
 
 def _conclude(own: Sequence[Measurement], offset: float) -> Conclusion:
     service, kind, grade = own[0].service, own[0].kind, _grade(own)
-    if kind == "fetch":
-        several = [t for t in own if t.fetch is not None and t.fetch.parallel > 1]
-        single = pair_up([t for t in own if t not in several])
-        return conclude_fetch.conclude(service, grade, single, offset=offset, parallel=several)
     pairs: tuple[Pair, ...] = pair_up(own)
+    if kind == "fetch":
+        beside = [trial for trial in own if not is_compared(trial)]
+        return conclude_fetch.conclude(service, grade, pairs, offset=offset, beside=beside)
     if kind == "call":
         return conclude_call.conclude(service, grade, pairs)
     if kind == "reach":

@@ -11,6 +11,7 @@ import msgspec
 from analysis.fetches import figures
 from analysis.finding import Finding, Verdict
 from analysis.messaging import messages_work
+from analysis.pairs import is_compared
 from probe.measurement import Arm, Measurement
 
 _WORDS: Final[dict[Verdict, str]] = {
@@ -107,9 +108,8 @@ def _fetch_figures(trials: Sequence[Measurement]) -> str:
 
 
 def _goodput_bps(trials: Sequence[Measurement], arm: Arm) -> float | None:
-    speeds = [
-        figures(t).goodput_bps for t in trials if t.arm == arm and t.fetch and t.fetch.body_bytes
-    ]
+    plain = [t for t in trials if t.arm == arm and is_compared(t)]
+    speeds = [figures(t).goodput_bps for t in plain if t.fetch and t.fetch.body_bytes]
     return median(speeds) if speeds else None
 
 

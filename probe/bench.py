@@ -24,7 +24,7 @@ class Judge(Protocol):
         """Say whether another pair can no longer change the answer."""
 
     def want(self, trials: Sequence[Measurement]) -> str | None:
-        """Name the trial that would settle how a service is slowed: ``longer``, ``parallel``."""
+        """Name the trial that would settle how: ``longer``, ``parallel`` or ``freeze``."""
 
     def suspects(self, trials: Sequence[Measurement]) -> bool:
         """Say whether a session found something that another control should confirm."""

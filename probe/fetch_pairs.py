@@ -1,37 +1,33 @@
-"""Fetch trials: a pair of them, or one transfer over several connections at once."""
+"""Pairs of fetches, and what tells more about a target that was found slow."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from msgspec import structs
 
 from probe.bench import Bench, Progress, Running
 from probe.fetch import FetchOrder, FetchOutcome, fetch
-from probe.fetch.capture import Capture
+from probe.fetch.freeze import freeze_by_bytes, freeze_by_packets
+from probe.fetch_trial import Made, Work, fetch_trial, goodput_bps, order_of, record_fetch
 from probe.limits import CONNECTIONS_PER_ADDRESS
-from probe.measurement import Arm, Fetch, Host, Measurement
-from probe.plan import FETCH_OVERHEAD, FetchArm, FetchSession, origin
-from probe.recorder import Outcome, Trial
+from probe.measurement import Arm, Measurement
+from probe.network import Network
+from probe.plan import FetchSession, origin
+from probe.recorder import Trial
 from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn, written
 
-#: Handshakes and certificates of a fetch, both directions.
-_HANDSHAKE_BYTES: Final = 8_000
 #: A transfer that is to tell more about a slow target may take this many times as long.
 _LONGER: Final = 2.0
 #: Connections at once that tell a shared limiter from a single one.
 _DOSES: Final = (2, 4)
+#: Freezes are not on every connection, so each test is made on a fresh one again.
+_FREEZE_REPEATS: Final = 2
+_FREEZE_TESTS: Final = (freeze_by_bytes, freeze_by_packets)
 
-
-class _Made(NamedTuple):
-    """Where a trial belongs, when it began, and what saw its packets."""
-
-    running: Running
-    place: Trial
-    started_s: float
-    capture: Capture | None
+_Test = Callable[[FetchOrder, Network], Awaitable[FetchOutcome]]
 
 
 async def fetch_pair(
@@ -70,6 +66,30 @@ async def longer_pair(
     )
 
 
+async def freeze_tests(
+    running: Running, plan: FetchSession, number: int, bench: Bench
+) -> list[Measurement]:
+    """Push requests past the point where transfers stop: in many bytes, and in many packets.
+
+    Args:
+        running: as for :func:`fetch_pair`; likewise the others.
+        plan: its plan.
+        number: their common round.
+        bench: everything from outside.
+
+    Returns:
+        A record each test, arm and repetition, with ``fetch.test`` set; they are no transfers.
+    """
+    return [
+        await fetch_trial(
+            running, plan, _place(running, plan, arm, number), bench, _pushing(test, bench)
+        )
+        for _ in range(_FREEZE_REPEATS)
+        for test in _FREEZE_TESTS
+        for arm in shuffled_arms(bench)
+    ]
+
+
 async def parallel_fetches(
     running: Running, plan: FetchSession, number: int, bench: Bench
 ) -> list[Measurement]:
@@ -90,7 +110,7 @@ async def parallel_fetches(
     servers = await servers_of(bench.network, origin(plan.target.url))
     spread = [written(server) for server in servers for _ in range(CONNECTIONS_PER_ADDRESS)]
     chosen = spread[: max(dose for dose in (0, *_DOSES) if dose <= len(spread))]
-    order = structs.replace(_order(plan, plan.target), rtt_beside=False)
+    order = structs.replace(order_of(plan, plan.target), rtt_beside=False)
     async with (
         turn(running, addresses_of(servers, plan.target.url), bench),
         bench.evidence.watch() as capture,
@@ -99,47 +119,32 @@ async def parallel_fetches(
         outcomes = await asyncio.gather(
             *(fetch(structs.replace(order, address=at), bench.network) for at in chosen)
         )
-    place = trial(running, "target", number, plan.target.url)
-    made = _Made(running, place, started_s, capture)
-    return [_record(made, outcome, bench, parallel=len(chosen)) for outcome in outcomes]
-
-
-def goodput_bps(fetch: Fetch) -> float:
-    """Return body bits per second from request to end; 0 when nothing came."""
-    if fetch.duration_s is None or fetch.request_t_s is None:
-        return 0.0
-    spent_s = fetch.duration_s - fetch.request_t_s
-    return 8 * fetch.body_bytes / spent_s if spent_s > 0 else 0.0
+    made = Made(running, _place(running, plan, "target", number), started_s, capture)
+    return [record_fetch(made, outcome, bench, parallel=len(chosen)) for outcome in outcomes]
 
 
 async def _fetch_arm(
     running: Running, plan: FetchSession, arm: Arm, number: int, bench: Bench
 ) -> Measurement:
+    watch = _watch(running, plan, arm, number, bench)
+    place = _place(running, plan, arm, number)
+    record = await fetch_trial(
+        running, plan, place, bench, lambda order: fetch(order, bench.network, watch=watch)
+    )
+    assert record.fetch is not None
+    bench.line.carried(goodput_bps(record.fetch))
+    return record
+
+
+def _place(running: Running, plan: FetchSession, arm: Arm, number: int) -> Trial:
     side = plan.target if arm == "target" else plan.control
-    servers = await servers_of(bench.network, origin(side.url))
-    order = _order(plan, side)
-    if plan.control_kind in ("A", "B") and servers:
-        order = structs.replace(order, address=written(min(servers)))  # both arms: one server
-    async with (
-        turn(running, addresses_of(servers, side.url), bench),
-        bench.evidence.watch() as capture,
-    ):
-        started_s = bench.recorder.wall()
-        watch = _watch(running, plan, arm, number, bench)
-        outcome = await fetch(order, bench.network, watch=watch)
-    bench.line.carried(goodput_bps(outcome.fetch))
-    place = trial(running, arm, number, side.url)
-    return _record(_Made(running, place, started_s, capture), outcome, bench)
+    return trial(running, arm, number, side.url)
 
 
-def _order(plan: FetchSession, side: FetchArm) -> FetchOrder:
-    return FetchOrder(
-        url=side.url,
-        http=side.http,
-        limit_s=plan.limit_s,
-        limit_bytes=plan.limit_bytes,
-        sni=side.sni,
-        check_certificate=side.sni is None,
+def _pushing(test: _Test, bench: Bench) -> Work:
+    """Make a trial's work of a freeze test: HTTP/1.1, and nothing else on the way meanwhile."""
+    return lambda order: test(
+        structs.replace(order, http="http/1.1", rtt_beside=False), bench.network
     )
 
 
@@ -147,7 +152,8 @@ def _watch(
     running: Running, plan: FetchSession, arm: Arm, number: int, bench: Bench
 ) -> Callable[[float, int], bool]:
     """Tell line and terminal how a transfer is going, and end it when its outcome is settled."""
-    speeds = [goodput_bps(t.fetch) for t in running.trials if t.arm == "control" and t.fetch]
+    controls = [t.fetch for t in running.trials if t.arm == "control" and t.fetch]
+    speeds = [goodput_bps(control) for control in controls if control.test == "plain"]
     control_bps = min(speeds, default=0.0)
 
     def watch(t_s: float, size_bytes: int) -> bool:
@@ -161,16 +167,3 @@ def _watch(
         )
 
     return watch
-
-
-def _record(made: _Made, outcome: FetchOutcome, bench: Bench, *, parallel: int = 1) -> Measurement:
-    bench.limits.spend(int(outcome.fetch.body_bytes * FETCH_OVERHEAD) + _HANDSHAKE_BYTES)
-    overlapped = made.running.hold.overlapped
-    body = structs.replace(outcome.fetch, overlapped=overlapped, parallel=parallel)
-    host = Host(loop_lag_s=outcome.loop_lag_s)
-    record = bench.recorder.record(
-        made.place,
-        Outcome(started_s=made.started_s, failure=outcome.failure, fetch=body, host=host),
-    )
-    bench.evidence.keep(made.capture, record)
-    return record

@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import Final
 
 from probe.bench import Bench, Running
-from probe.fetch_pairs import longer_pair, parallel_fetches
+from probe.fetch_pairs import freeze_tests, longer_pair, parallel_fetches
 from probe.measurement import Measurement
 from probe.pairs import carry_out_pair
 from probe.plan import FetchSession, Session, max_pairs, min_pairs, pair_bytes
 
 #: Trials a judge may ask for when it knows that something is slow but not how.
-_FOLLOW_UPS: Final = {"longer": longer_pair, "parallel": parallel_fetches}
+_FOLLOW_UPS: Final = {
+    "longer": longer_pair,
+    "parallel": parallel_fetches,
+    "freeze": freeze_tests,
+}
 
 
 async def carry_out(session: Session, order: int, bench: Bench) -> list[Measurement]:
@@ -47,10 +51,10 @@ async def _follow_up(running: Running, bench: Bench) -> None:
     plan = running.plan
     if not isinstance(plan, FetchSession) or not running.trials:
         return
-    number = 1 + max(trial.round for trial in running.trials)
-    for asked in range(len(_FOLLOW_UPS)):
-        want = bench.judge.want(running.trials)
-        if want not in _FOLLOW_UPS or not bench.limits.allows(pair_bytes(plan)):
+    left = dict(_FOLLOW_UPS)
+    while (want := bench.judge.want(running.trials)) in left:
+        if not bench.limits.allows(pair_bytes(plan)):
             return
-        make = _FOLLOW_UPS[want]
-        running.trials.extend(await make(running, plan, number + asked, bench))
+        make = left.pop(want)
+        number = 1 + max(trial.round for trial in running.trials)
+        running.trials.extend(await make(running, plan, number, bench))

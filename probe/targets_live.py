@@ -14,7 +14,7 @@ from typing import Final, cast
 import msgspec
 
 from probe.fetch import FetchOrder, fetch, reach
-from probe.fetch.order import HttpVersion
+from probe.measurement import HttpVersion
 from probe.network import Network
 from probe.services import CallTarget, Control, FetchTarget, Targets
 from probe.whereabouts import ask_relay

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from analysis.evaluate.lab_matrix import Cell, Expected
 from analysis.finding import Finding
 from analysis.merge import BAD, merge_cell
+from analysis.pairs import is_compared
 from analysis.verdict import advise, judge
 from probe.measurement import Measurement
 from probe.trace import unpack
@@ -200,7 +201,7 @@ def cost(session: Sequence[Measurement]) -> Cost:
         Time and bytes up to the first round after which the judge wants no more; of all rounds
         where it never came to that. Starts are stored to the second, and so is the time.
     """
-    trials = [t for t in session if t.fetch is None or t.fetch.parallel == 1]
+    trials = [trial for trial in session if is_compared(trial)]
     rounds = sorted({trial.round for trial in trials})
     for last in rounds:
         until = [trial for trial in trials if trial.round <= last]

@@ -25,6 +25,7 @@ from probe.fetch.order import FetchOrder, FetchOutcome
 from probe.fetch.progress import Progress
 from probe.fetch.run import Exchange, push
 from probe.fetch.secure import cut_off, open_transport
+from probe.measurement import FetchTest
 from probe.network import Network
 
 #: How far requests push: past every stop that was seen (16, 24, 32 and 64 kB).
@@ -70,7 +71,8 @@ async def freeze_by_bytes(
             progress.handed_bytes += len(request)
 
     order = msgspec.structs.replace(order, method="HEAD")
-    return await push(order, network, _on_one_connection(press_on), rng=rng)
+    exchange = _on_one_connection(press_on)
+    return _called("freeze_bytes", await push(order, network, exchange, rng=rng))
 
 
 async def freeze_by_packets(order: FetchOrder, network: Network) -> FetchOutcome:
@@ -95,7 +97,13 @@ async def freeze_by_packets(order: FetchOrder, network: Network) -> FetchOutcome
         progress.handed_bytes = len(request)
 
     order = msgspec.structs.replace(order, method="HEAD")
-    return await push(order, network, _on_one_connection(drip))
+    return _called("freeze_packets", await push(order, network, _on_one_connection(drip)))
+
+
+def _called(test: FetchTest, outcome: FetchOutcome) -> FetchOutcome:
+    """Let the record say what it is of."""
+    fetch = msgspec.structs.replace(outcome.fetch, test=test)
+    return msgspec.structs.replace(outcome, fetch=fetch)
 
 
 class _Stream:

@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from probe.measurement import Fetch
+from probe.measurement import Fetch, HttpVersion
 
-HttpVersion = Literal["http/1.1", "h2", "h3"]
 _PORTS: Final = {"http": 80, "https": 443}
 
 

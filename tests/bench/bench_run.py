@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from probe.fetch_pairs import goodput_bps
+from probe.fetch_trial import goodput_bps
 from probe.lab.netns import NetnsLab
 from probe.lab.rules import Line, Match, Police, Preset, Rule
 from probe.store import read, run_files
