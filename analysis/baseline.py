@@ -152,37 +152,68 @@ class Usual(msgspec.Struct, frozen=True):
 
 #: Sessions at an hour of the week that weigh as much as the probe's whole past.
 SHRINK: Final = 8
+#: Sessions that make a past, and how many spreads below its centre are far.
+PAST: Final = 20
+FAR: Final = 5.0
 _MAD_TO_SD: Final = 1.4826
 
 
-def usual(weeks: Columns, service: str, kind: str, probe: str) -> Usual:
-    """Describe a probe's past by hour of the week, shrunk to its own median where thin.
+def usual(past: Columns) -> Usual:
+    """Describe one probe's past of one service, shrunk to its own median where an hour is thin.
 
     Args:
-        weeks: :func:`analysis.rollup.weeks`.
-        service: of which service.
-        kind: of which kind.
-        probe: whose past.
+        past: its rows of :func:`analysis.rollup.weeks`.
 
     Returns:
         One centre and spread for each hour of the week, weighted ``n / (n + 8)``.
     """
-    mine = (weeks["service"] == service) & (weeks["kind"] == kind) & (weeks["probe"] == probe)
-    hour = weeks["hour_of_week"][mine]
-    values = (weeks["ratio_bin"][mine] + 0.5) / bins.BINS_PER_OCTAVE
-    weights = weeks["n"][mine]
+    hour, weights = past["hour_of_week"], past["n"]
+    values = _log2_ratio(past)
     middle = _median(values, weights)
-    wide = _MAD_TO_SD * _median(np.abs(values - middle), weights)
+    wide = _spread(values, middle, weights)
     centre, spread = np.full(HOURS_PER_WEEK, middle), np.full(HOURS_PER_WEEK, wide)
     counts = np.bincount(hour, weights, minlength=HOURS_PER_WEEK).astype(np.int64)
     for at in np.flatnonzero(counts):
         here = hour == at
         trust = counts[at] / (counts[at] + SHRINK)
         local = _median(values[here], weights[here])
-        local_wide = _MAD_TO_SD * _median(np.abs(values[here] - local), weights[here])
         centre[at] = trust * local + (1 - trust) * middle
-        spread[at] = trust * local_wide + (1 - trust) * wide
+        spread[at] = trust * _spread(values[here], local, weights[here]) + (1 - trust) * wide
     return Usual(centre, spread, counts)
+
+
+def unusual(weeks: Columns) -> dict[tuple[str, str], tuple[int, int]]:
+    """Count sessions far below what is usual for their probe, service and hour of the week.
+
+    A hint where to look, never evidence: nothing was compared at the same time.
+
+    Args:
+        weeks: :func:`analysis.rollup.weeks`.
+
+    Returns:
+        From service and kind to how many were, of how many of probes with enough of a past.
+    """
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for (service, kind, _), rows in groups(weeks, ("service", "kind", "probe")).items():
+        past = _part(weeks, rows)
+        total = int(past["n"].sum())
+        if total < PAST:
+            continue
+        norm = usual(past)
+        hour = past["hour_of_week"]
+        spread = np.maximum(norm.spread[hour], 1 / bins.BINS_PER_OCTAVE)
+        far = _log2_ratio(past) < norm.centre[hour] - FAR * spread
+        before = found.get((service, kind), (0, 0))
+        found[service, kind] = before[0] + int(past["n"][far].sum()), before[1] + total
+    return found
+
+
+def _log2_ratio(past: Columns) -> NDArray[np.float64]:
+    return np.asarray((past["ratio_bin"] + 0.5) / bins.BINS_PER_OCTAVE, dtype=np.float64)
+
+
+def _spread(values: NDArray[np.float64], middle: float, weights: NDArray[np.int64]) -> float:
+    return _MAD_TO_SD * _median(np.abs(values - middle), weights)
 
 
 def _offset(votes: Columns) -> int:

@@ -8,20 +8,21 @@ import msgspec
 import numpy as np
 
 from analysis.areas import Area, judge_areas
-from analysis.baseline import CONTROL
+from analysis.baseline import CONTROL, unusual
 from analysis.data import Data
 from analysis.events import Timeline, find_events
 from analysis.finding import Finding, Rate, Slowdown, Verdict, Window
 from analysis.ingest import NOT_JUDGED
 from analysis.merge import BAD, merge
 from analysis.rates import Mode, mode
-from analysis.rollup import HOUR_S, Cell, Rolled, groups, pinned, roll
+from analysis.rollup import HOUR_S, Cell, Rolled, groups, pinned, roll, weeks
 
 
 class Detection(msgspec.Struct, frozen=True):
     """Findings, and what they rest on. ``areas`` leaves the pairs of controls out.
 
-    ``modes`` has the rate the slow tests of a crowd gather at, by service and kind.
+    By service and kind, ``modes`` has the rate the slow tests of a crowd gather at, ``unusual``
+    how many sessions were far below what is usual for their line and hour, of how many.
     """
 
     findings: tuple[Finding, ...]
@@ -29,6 +30,7 @@ class Detection(msgspec.Struct, frozen=True):
     controls: tuple[Area, ...]
     timeline: Timeline
     modes: dict[tuple[str, str], Mode]
+    unusual: dict[tuple[str, str], tuple[int, int]]
     rolled: Rolled
 
 
@@ -61,6 +63,7 @@ def detect(data: Data) -> Detection:
         tuple(area for area in areas if area.service == CONTROL),
         timeline,
         modes,
+        unusual(weeks(sessions)),
         rolled,
     )
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis import known
 from analysis.areas import Area
+from analysis.baseline import PAST
 from analysis.data import Data
 from analysis.detect import Detection
 from analysis.events import Event
@@ -40,11 +41,15 @@ class EventLine(msgspec.Struct, frozen=True):
 
 
 class Section(msgspec.Struct, frozen=True):
-    """One service and kind. ``lead`` is what its networks say together; may be empty."""
+    """One service and kind. ``lead`` is what its networks say together; may be empty.
+
+    ``hint`` says what was unusual for a line and hour: where to look, not evidence.
+    """
 
     service: str
     kind: str
     lead: str
+    hint: str
     events: list[EventLine]
     plots: list[Plot]
     areas: list[Area]
@@ -91,6 +96,7 @@ def _section(key: tuple[str, str], sessions: Sequence[Session], detection: Detec
         service,
         kind,
         _lead(mine, detection.modes.get(key)),
+        _hint(*detection.unusual.get(key, (0, 0))),
         [_event_line(event) for event in detection.timeline.events if _is(event, key)],
         plots,
         judged[:_MOST_ROWS],
@@ -181,6 +187,15 @@ def _lead(areas: Sequence[Area], rate: Mode | None) -> str:
             f"{percent(rate.inside, rate.n)} are within 10 % of it, on lines of every speed."
         )
     return " ".join(sentences)
+
+
+def _hint(far: int, total: int) -> str:
+    if not far:
+        return ""
+    return (
+        f"Of {total} sessions on lines with a past of {PAST} or more, {far} were far below what is "
+        "usual for the line at that hour of the week. That is a hint where to look, not evidence."
+    )
 
 
 def _event_line(event: Event) -> EventLine:

@@ -5,7 +5,7 @@ import pytest
 from rows import DAY_S, START_S, crowd, judged, lines, rolled
 
 from analysis.areas import MIN_PROBES, MIN_SESSIONS, judge_areas
-from analysis.baseline import FLOOR_SHARE, control_share, nulls, usual
+from analysis.baseline import FLOOR_SHARE, control_share, nulls, unusual, usual
 from analysis.rollup import groups, sessions_table, weeks
 from analysis.rows import SessionRow, table
 
@@ -144,8 +144,15 @@ def test_a_probes_past_is_told_by_hour_of_the_week_and_shrunk_when_thin():
         for day in range(40)
         for hour in (8, 20)
     ]
-    past = usual(weeks(sessions_table([], table(rows, SessionRow))), "twitter", "fetch", "line")
+    past = usual(weeks(sessions_table([], table(rows, SessionRow))))
     assert past.centre.shape == (168,)
     assert past.n[[8, 20]].tolist() == [40, 40]
     assert past.centre[20] == pytest.approx(-1 * 40 / 48, abs=0.2)
     assert past.centre[100] == pytest.approx(past.centre[0])
+
+
+def test_sessions_far_below_the_lines_usual_are_counted_as_a_hint():
+    rows = [crowd(1.0, n, start_s=START_S + n * 6 * 3600) for n in range(60)]
+    rows += [crowd(0.1, 99, start_s=START_S + 6 * 3600), crowd(0.1, probe="new")]
+    found = unusual(weeks(sessions_table([], table(rows, SessionRow))))
+    assert found == {("twitter", "fetch"): (1, 61)}
