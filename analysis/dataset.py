@@ -160,8 +160,8 @@ def build(directory: Path, incoming: Iterable[Incoming]) -> Built:
             rows["trials"] += item.trials
             rows["sessions"] += item.sessions
             skipped += item.skipped
-            sources[offered.source] = _source(offered, item)
-            touched |= set(sources[offered.source].partitions)
+            sources[item.source] = _source(offered, item)
+            touched |= set(sources[item.source].partitions)
         parts = _write(directory, old, rows, gone, touched)
         new = Manifest(sources=sources, parts=parts)
         _replace(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(new)))
@@ -200,7 +200,12 @@ def _sort_out(
         if offered.source in old.sources or offered.source in fresh:
             unchanged += 1
             continue
-        fresh[offered.source] = (offered, offered.read())
+        item = offered.read()
+        # A run may have grown between the two looks at it: what was read is what is known.
+        if item.source in old.sources or item.source in fresh:
+            unchanged += 1
+            continue
+        fresh[item.source] = (offered, item)
         if offered.origin in origins:
             gone.add(origins[offered.origin])
     return list(fresh.values()), unchanged, gone

@@ -19,14 +19,15 @@ def read(path: Path) -> Imported:
         path: the file.
 
     Returns:
-        A row a trial and a row a session, and the lines that were no records.
+        A row a trial and a row a session, and the lines that were no records. A run that has only
+        begun has none.
 
     Raises:
-        DataError: no line of it is a record.
+        DataError: it has lines, and none of them is a record.
     """
     source = content_hash(path.read_bytes())
     loaded = runfiles.load([path])
-    if not loaded.sessions:
+    if loaded.skipped and not loaded.sessions:
         raise DataError(
             f"found no record in {path} ({len(loaded.skipped)} lines were passed over), "
             "expected trials that a probe stored"
