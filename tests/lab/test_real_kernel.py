@@ -94,7 +94,8 @@ profile = "voip-60"
 relays = ["stun://relay-1.telegram.example:3478", "stun://relay-2.telegram.example:3478"]
 source = "the street"
 """
-POLICED_KBYTES_PER_S = 24
+# About what was measured in Russia in 2021.
+POLICED_KBYTES_PER_S = 16
 # The kernel's "kbytes" are of 1024 bytes, counted at the IP layer.
 POLICED_BPS = 8 * 1024 * POLICED_KBYTES_PER_S
 
@@ -156,8 +157,8 @@ def test_a_run_gives_one_line_of_json_per_service_and_kind_and_exits_0(measured)
 def test_the_policed_name_is_throttled_at_about_the_policers_rate(measured):
     twitter = measured.findings["twitter", "fetch"]
 
-    assert twitter["verdict"] == "throttled", twitter
-    assert twitter["mechanism"] == "policed", twitter
+    assert twitter["verdict"] == "throttled", twitter["why"]
+    assert twitter["mechanism"] == "policed", twitter["why"]
     assert twitter["rate_bps"]["value"] == pytest.approx(POLICED_BPS, rel=0.15)
     assert twitter["slowdown"]["value"] > 50
 
@@ -166,7 +167,9 @@ def test_the_policed_name_is_throttled_at_about_the_policers_rate(measured):
     ("service", "kind"), [("youtube", "fetch"), ("facebook", "fetch"), ("telegram", "call")]
 )
 def test_what_nobody_polices_is_normal(measured, service, kind):
-    assert measured.findings[service, kind]["verdict"] == "normal", measured.findings[service, kind]
+    finding = measured.findings[service, kind]
+
+    assert finding["verdict"] == "normal", finding["why"]
 
 
 def test_no_server_ever_saw_more_than_two_connections_at_once(measured):
