@@ -275,7 +275,7 @@ def _undecided(case: Case) -> Conclusion:
     if len(void) > len(usable):
         reason = sentences.most_common(c.reason for c in void)
         missing = f"{reason} in {len(void)} of {len(case.pairs)} pairs"
-        return _unsure(case, missing, done=_has_no_control(case))
+        return _unsure(case, missing, done=_lacks_control(case))
     if not usable:
         return _unsure(case, "no pair of a target and a control was complete")
     if guards.scatters(case.compared):
@@ -288,10 +288,17 @@ def _undecided(case: Case) -> Conclusion:
     )
 
 
-def _has_no_control(case: Case) -> bool:
-    """Whether the control failed every time, as often as a target must to count as blocked."""
-    failed = [pair.control.failure is not None for pair in case.pairs]
-    return len(failed) >= repeats.MIN_FAILURES and all(failed)
+def _lacks_control(case: Case) -> bool:
+    """Whether the control came to nothing too often for more pairs to help.
+
+    As often as a target must fail to count as blocked, and in most pairs: behind a censor of
+    addresses the same address under a neutral name fares no better.
+    """
+    fruitless = sum(
+        pair.control.failure is not None or seen.control.size_bytes < judge_fetch.LEAST_BYTES
+        for pair, seen in zip(case.pairs, case.reading.comparisons, strict=True)
+    )
+    return fruitless >= repeats.MIN_FAILURES and 2 * fruitless > len(case.pairs)
 
 
 def _swing(case: Case) -> str:

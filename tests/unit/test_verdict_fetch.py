@@ -165,12 +165,21 @@ def test_a_failing_control_leaves_it_open():
     assert not advise([targets[0], controls[0]]).stop
 
 
-def test_a_control_that_never_works_ends_the_session():
-    targets = [failed_fetch(failure.TIMEOUT, number) for number in range(3)]
+def test_a_control_that_seldom_works_ends_the_session():
+    targets = [failed_fetch(failure.TIMEOUT, number) for number in range(4)]
     controls = [msgspec.structs.replace(t, arm="control", id=f"c{t.round}") for t in targets]
-    assert advise([*targets, *controls]).stop
+    assert advise([*targets[:3], *controls[:3]]).stop
     assert not advise([*targets[:2], *controls[:2]]).stop
-    assert not advise([*targets, fetch("control"), *controls[1:]]).stop
+    assert not advise([*targets[:3], fetch("control"), *controls[1:3]]).stop
+    assert advise([*targets, fetch("control"), *controls[1:]]).stop
+
+
+def test_a_control_that_freezes_like_its_target_ends_the_session():
+    def frozen(arm, number):
+        return fetch(arm, number, arrivals=bucket_arrivals(40e6, 0, 16_000), cut_s=30.0)
+
+    trials = [frozen(arm, number) for number in range(3) for arm in ("target", "control")]
+    assert advise(trials).stop
 
 
 def test_a_line_that_is_slow_for_both_is_a_slow_line():
