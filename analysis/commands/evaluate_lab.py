@@ -14,7 +14,7 @@ import msgspec
 from analysis.commands import Voice
 from analysis.errors import DataError
 from analysis.evaluate.lab_evaluation import evaluate
-from analysis.evaluate.lab_matrix import ENGINES, Engine, Preset, matrix
+from analysis.evaluate.lab_matrix import ENGINES, Cell, Engine, Preset, matrix
 from analysis.evaluate.lab_report import markdown, row
 from analysis.evaluate.lab_runs import Ran, known_presets, run_all
 from analysis.evaluate.lab_runs import kept as kept_runs
@@ -58,7 +58,7 @@ def run(
         if kept is None:
             seeds = range(first_seed, first_seed + (1 if quick else runs))
             cells = matrix(presets, (engine,) if engine else ENGINES, seeds)
-            asyncio.run(run_all(cells, folder, jobs, _told(voice)))
+            _run(cells, folder, jobs, voice)
         made = [
             ran
             for ran in kept_runs(folder)
@@ -71,6 +71,13 @@ def run(
     else:
         click.echo(markdown(found), nl=False)
     return 0
+
+
+def _run(cells: list[Cell], folder: Path, jobs: int, voice: Voice) -> None:
+    try:
+        asyncio.run(run_all(cells, folder, jobs, _told(voice)))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None  # asked to end, by whichever signal
 
 
 def _chosen(presets: dict[str, Preset], only: str) -> dict[str, Preset]:
