@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from analysis.evaluate.lab_matrix import Cell, Expected
-from analysis.finding import Finding
+from analysis.finding import Finding, Rate
 from analysis.merge import BAD, merge_cell
 from analysis.pairs import is_compared
 from analysis.verdict import advise, judge
@@ -77,28 +77,35 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate_error(self) -> float | None:
-        """Found rate over the limiter's, less 1; of a lower bound only what it exceeds."""
-        if not (self.expected.rate_bps and self.finding and self.finding.rate_bps and self.exact):
+        """Found rate over the limiter's, less 1; None of a rate that is only a lower bound."""
+        rate = self._rate
+        if not (self.expected.rate_bps and rate) or rate.lower_bound:
             return None
-        error = self.finding.rate_bps.value / self.expected.rate_bps - 1.0
-        return max(error, 0.0) if self.finding.rate_bps.lower_bound else error
+        return rate.value / self.expected.rate_bps - 1.0
 
     @property
     def rate_right(self) -> bool | None:
-        """Whether the rate is right; a rate that should have been found and was not is wrong."""
+        """Whether the rate is right, or a lower bound that holds; one not found is wrong."""
         if not (self.expected.rate_bps and self.exact):
             return None
-        return self.rate_error is not None and abs(self.rate_error) <= RATE_TOLERANCE
+        rate = self._rate
+        if rate is None or self.rate_error is not None:
+            return self.rate_error is not None and abs(self.rate_error) <= RATE_TOLERANCE
+        return rate.value <= self.expected.rate_bps * (1.0 + RATE_TOLERANCE)
 
     @property
     def covered(self) -> bool | None:
         """Whether the rate's interval holds the limiter's; None where it has no two ends."""
-        rate = self.finding.rate_bps if self.finding else None
-        if not (self.expected.rate_bps and self.exact and rate) or rate.lower_bound:
+        rate = self._rate
+        if self.rate_error is None or rate is None or rate.low is None or rate.high is None:
             return None
-        if rate.low is None or rate.high is None:
-            return None
+        assert self.expected.rate_bps is not None
         return rate.low <= self.expected.rate_bps <= rate.high
+
+    @property
+    def _rate(self) -> Rate | None:
+        """The rate of a finding whose verdict hit."""
+        return self.finding.rate_bps if self.finding and self.exact else None
 
     @property
     def direction_right(self) -> bool | None:
@@ -132,13 +139,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             f"{found and found.mechanism}, expected {' or '.join(expected.mechanisms)}": (
                 self.mechanism_right
             ),
-            f"rate {_percent(self.rate_error)}": self.rate_right,
+            f"rate {self._rate_words}": self.rate_right,
             f"direction {found and found.direction}, expected {expected.direction}": (
                 self.direction_right
             ),
             f"onset {self.onset_error} packets off": self.onset_right,
         }
         return tuple(words for words, right in faults.items() if right is False)
+
+    @property
+    def _rate_words(self) -> str:
+        if self._rate is None:
+            return "not found"
+        if self.rate_error is None:
+            return f"at least {self._rate.value:.0f} bit/s, expected {self.expected.rate_bps}"
+        return f"{self.rate_error:+.1%} off"
 
     @property
     def verdicts(self) -> tuple[str, str]:
@@ -159,10 +174,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             return truth, NOTHING
         right = self.exact and self.finding.mechanism in named
         return truth, truth if right else f"{self.verdict} {self.finding.mechanism}"
-
-
-def _percent(error: float | None) -> str:
-    return "not found" if error is None else f"{error:+.1%} off"
 
 
 def outcome(
