@@ -33,12 +33,13 @@ class Null(msgspec.Struct, frozen=True):
 
     ``offset_bins`` is the target's usual disadvantage beside its control, in ratio bins, 0 or
     less. A usual advantage is not held against it: where the line itself is the limit there is
-    none to lose.
+    none to lose. ``countries`` are those the share was measured in; none where it was not.
     """
 
     share: float
     offset_bins: int
     source: str
+    countries: tuple[str, ...] = ()
 
 
 def is_hit(votes: Columns, offset_bins: int) -> NDArray[np.bool_]:
@@ -130,7 +131,8 @@ def _null(
     if total >= _ENOUGH_VOTES:
         hits = int(votes["n"][others & is_hit(votes, offset)].sum())
         share = max(FLOOR_SHARE, hits / total)
-        return Null(share, offset, f"other countries: {percent(hits, total)}")
+        measured = tuple(np.unique(votes["country"][others]).tolist())
+        return Null(share, offset, f"other countries: {percent(hits, total)}", measured)
     if chance == FLOOR_SHARE:
         return Null(chance, 0, "the least that is believed")
     if controls[1]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from analysis.areas import Area, judge_areas
+from analysis.areas import Area, judge_areas, sharpen
 from analysis.baseline import CONTROL, unusual
 from analysis.data import Data
 from analysis.events import Timeline, find_events
@@ -15,7 +17,7 @@ from analysis.finding import Finding, Rate, Slowdown, Verdict, Window
 from analysis.ingest import NOT_JUDGED
 from analysis.merge import BAD, merge
 from analysis.rates import Mode, mode
-from analysis.rollup import HOUR_S, Cell, Rolled, groups, pinned, roll, weeks
+from analysis.rollup import HOUR_S, Cell, Columns, Rolled, groups, pinned, roll, weeks
 
 
 class Detection(msgspec.Struct, frozen=True):
@@ -47,28 +49,49 @@ def detect(data: Data) -> Detection:
         The findings, sorted by service, kind, country and AS.
     """
     sessions = data.table()
-    rolled = roll(sessions)
-    areas = judge_areas(rolled)
-    claims = tuple(area for area in areas if area.service not in NOT_JUDGED)
-    modes = common_rates(rolled, claims)
-    pins = {key: pinned(sessions, *key, found.near) for key, found in modes.items()}
-    timeline = find_events(rolled, claims, pins)
-    rates = groups(rolled.rates)
-    counted = [from_area(area, _mode(rolled, rates, area)) for area in claims if not area.judged]
+    seen = survey(sessions)
+    claims = tuple(area for area in seen.areas if area.service not in NOT_JUDGED)
+    timeline = find_events(seen.rolled, claims, seen.pins)
+    rates = groups(seen.rolled.rates)
+    counted = [
+        from_area(area, _mode(seen.rolled, rates, area)) for area in claims if not area.judged
+    ]
     findings = [_dated(finding, timeline) for finding in merge(data.judged) + counted]
     findings.sort(key=lambda item: (item.service, item.kind, item.country, item.asn))
     return Detection(
         tuple(findings),
         claims,
-        tuple(area for area in areas if area.service == CONTROL),
+        tuple(area for area in seen.areas if area.service == CONTROL),
         timeline,
-        modes,
+        seen.modes,
         unusual(weeks(sessions)),
-        rolled,
+        seen.rolled,
     )
 
 
-def common_rates(rolled: Rolled, claims: tuple[Area, ...]) -> dict[tuple[str, str], Mode]:
+class Survey(msgspec.Struct, frozen=True):
+    """Every cell tested, the rates crowds are held to, and the roll-ups behind both."""
+
+    areas: tuple[Area, ...]
+    modes: dict[tuple[str, str], Mode]
+    pins: dict[tuple[str, str], Columns]
+    rolled: Rolled
+
+
+def survey(sessions: Any) -> Survey:
+    """Test every network; where the slow ones share a rate, again with that knowledge.
+
+    Args:
+        sessions: :func:`analysis.rollup.sessions_table`.
+    """
+    rolled = roll(sessions)
+    areas = judge_areas(rolled)
+    modes = common_rates(rolled, [area for area in areas if area.service not in NOT_JUDGED])
+    pins = {key: pinned(sessions, *key, found.near) for key, found in modes.items()}
+    return Survey(tuple(sharpen(areas, pins)), modes, pins, rolled)
+
+
+def common_rates(rolled: Rolled, claims: Sequence[Area]) -> dict[tuple[str, str], Mode]:
     """Find the rate each crowd's slow tests gather at, over the networks that are slowed.
 
     Args:

@@ -19,17 +19,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from analysis.areas import Area, judge_areas
+from analysis.areas import Area
 from analysis.baseline import CONTROL
 from analysis.changes import follow
-from analysis.detect import common_rates
+from analysis.detect import survey
 from analysis.evaluate.tables import Report, Row, share
 from analysis.events import Timeline, find_events, make_series
 from analysis.importers import files, reader
 from analysis.plots.crowd import label
 from analysis.plots.style import bit_rate
 from analysis.rates import Mode
-from analysis.rollup import Rolled, pinned, roll, sessions_table, votes, witnesses
+from analysis.rollup import Rolled, pinned, sessions_table, votes, witnesses
 from analysis.rollup import tests as tests_of
 from analysis.rows import SessionRow, table
 from analysis.votes import mark_votes
@@ -90,22 +90,19 @@ def analyse(path: Path) -> Evaluated:
     read = reader("twitter2021")
     sessions = [row for file in files("twitter2021", [path]) for row in read(file).sessions]
     rows = mark_votes(table(sessions, SessionRow))
-    opened = sessions_table([], rows)
-    rolled = roll(opened)
-    areas = judge_areas(rolled)
+    seen = survey(sessions_table([], rows))
     counts = _in_band(sessions)
     networks = tuple(
         Truth(area, counts[area.country, area.asn] / area.sessions)
-        for area in areas
+        for area in seen.areas
         if area.service == SERVICE and area.sessions >= FEWEST_TESTS
     )
-    claims = tuple(area for area in areas if area.service == SERVICE)
-    modes = common_rates(rolled, claims)
-    pins = {key: pinned(opened, *key, found.near) for key, found in modes.items()}
+    claims = [area for area in seen.areas if area.service == SERVICE]
     controls = tuple(
-        area for area in areas if area.service == CONTROL and area.sessions >= FEWEST_TESTS
+        area for area in seen.areas if area.service == CONTROL and area.sessions >= FEWEST_TESTS
     )
-    return Evaluated(networks, controls, find_events(rolled, claims, pins), modes, rolled, rows)
+    timeline = find_events(seen.rolled, claims, seen.pins)
+    return Evaluated(networks, controls, timeline, seen.modes, seen.rolled, rows)
 
 
 def evaluate(path: Path) -> Report:

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from rows import DAY_S, START_S, crowd, judged, lines, rolled
+from rows import DAY_S, START_S, as_table, crowd, judged, lines, rolled
 
 from analysis.areas import MIN_PROBES, MIN_SESSIONS, judge_areas
 from analysis.baseline import FLOOR_SHARE, control_share, nulls, unusual, usual
+from analysis.detect import survey
 from analysis.rollup import groups, sessions_table, weeks
 from analysis.rows import SessionRow, table
 
@@ -156,3 +157,34 @@ def test_sessions_far_below_the_lines_usual_are_counted_as_a_hint():
     rows += [crowd(0.1, 99, start_s=START_S + 6 * 3600), crowd(0.1, probe="new")]
     found = unusual(weeks(sessions_table([], table(rows, SessionRow))))
     assert found == {("twitter", "fetch"): (1, 61)}
+
+
+def held(asn, hits, clean, rate_bps=110e3, **fields):
+    """A network of lines, some held to one rate."""
+    return [
+        crowd(rate_bps / 5e6 if n < hits else 1.0, probe=f"{asn}-{n}", asn=asn, **fields)
+        for n in range(hits + clean)
+    ]
+
+
+def surveyed(rows):
+    found = survey(sessions_table([], as_table(rows)))
+    return {area.asn: area for area in found.areas if area.country == "RU"}
+
+
+def test_a_few_tests_near_the_known_rate_say_more_than_a_few_slow_ones():
+    event = [row for asn in range(1, 9) for row in held(asn, 20, 5)]
+    rows = event + held(50, 2, 10) + held(51, 2, 10, rate_bps=700e3) + elsewhere(slow=12)
+    found = surveyed(rows)
+    assert found[50].p_value < found[51].p_value
+    assert (found[50].near_hits, found[51].near_hits) == (2, 0)
+
+
+def test_another_limit_elsewhere_is_not_missed_for_the_common_one():
+    event = [row for asn in range(1, 9) for row in held(asn, 20, 5)]
+    found = surveyed(event + held(51, 12, 10, rate_bps=700e3) + elsewhere())
+    assert found[51].answer == "slowed"
+
+
+def test_without_a_common_rate_the_plain_test_stands():
+    assert surveyed(lines(30, 1.0) + elsewhere())[64496].near_hits is None
