@@ -28,7 +28,7 @@ def rows(real):
 @needs_data
 def test_throttled_networks_above_the_floor_are_found(rows):
     assert rows["the same, above the evidence floor, all networks"].value >= 85.0
-    found = rows["throttled networks found, networks that chose nothing"]
+    found = rows["throttled networks found, the half not chosen on"]
     assert found.value >= 85.0
     assert "fewer than 3 lines" in found.note
 
