@@ -1,6 +1,6 @@
 """A street with a censor made of Debian's own parts: nothing of the project but the probe in it.
 
-    home --veth-- router --veth-- world
+    home --veth-- router --long wire-- world
 
 The kernel's TCP runs at both ends. The router marks connections whose packets hold a server name
 (``iptables -m string``) and polices those (nftables ``limit rate over``). The world is nginx, with
@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+import long_wire
 import trustme
 
 TOOLS = ("ip", "tc", "iptables", "nft", "nginx", "turnserver", "sysctl")
@@ -27,6 +29,8 @@ WORLD, EXIT = "203.0.113.254", "203.0.113.1"
 STUN_PORT = 3478
 FILE_BYTES = 480_000
 MARK = "7"
+# One way between the router and the world.
+WIRE_S = 0.01
 # What the home's line carries, and how long its modem queues.
 LINE = ("rate", "20mbit", "burst", "16kb", "latency", "50ms")
 # Plain STUN on the listening addresses alone: no TLS, no console, no relaying.
@@ -67,6 +71,8 @@ def missing() -> str | None:
         return "needs root to make network namespaces"
     if lacking := [tool for tool in TOOLS if not shutil.which(tool)]:
         return f"needs {', '.join(lacking)}"
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "needs /dev/net/tun"
     return None
 
 
@@ -165,6 +171,9 @@ def street(folder: Path, web: Mapping[str, str], relays: Mapping[str, str]) -> I
     laid = Street(f"street-{os.getpid():x}-{uuid.uuid4().hex[:6]}", folder)
     with contextlib.ExitStack() as ending:
         ending.callback(_clear, laid)
+        for place in ("home", "router", "world"):
+            tool("ip", "netns", "add", laid.place(place))
+        ending.enter_context(_wire(laid))
         _lay(laid, {**web, **relays})
         _serve_files(laid, web)
         ending.enter_context(_peer(laid, ["nginx", "-c", str(folder / "nginx.conf")], "nginx"))
@@ -188,26 +197,20 @@ def tool(*command: str, stdin: str = "") -> str:
 def _lay(laid: Street, hosts: Mapping[str, str]) -> None:
     home, router, world = (laid.place(place) for place in ("home", "router", "world"))
     for here in (home, router, world):
-        tool("ip", "netns", "add", here)
-        tool("ip", "-n", here, "link", "set", "lo", "up")
+        _configure(here, "link set lo up")
     tool("ip", "netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-    for device, far, near_address, far_address in (
-        ("inside", home, GATEWAY, HOME),
-        ("outside", world, EXIT, WORLD),
+    # One segment a packet, as on a wire: a policer that drops 64 kB at once lets none by.
+    _configure(router, f"link add inside gso_max_segs 1 type veth peer name eth0 netns {home}")
+    _configure(home, "link set eth0 gso_max_segs 1")
+    for here, device, address in (
+        (router, "inside", GATEWAY),
+        (home, "eth0", HOME),
+        (router, "outside", EXIT),
+        (world, "eth0", WORLD),
     ):
-        _configure(
-            router,
-            f"link add {device} type veth peer name eth0 netns {far}",
-            # One segment a packet, as on a wire: a policer that drops 64 kB at once lets none by.
-            f"link set {device} up gso_max_segs 1",
-            f"addr add {near_address}/24 dev {device}",
-        )
-        _configure(
-            far,
-            "link set eth0 up gso_max_segs 1",
-            f"addr add {far_address}/24 dev eth0",
-            f"route add default via {near_address}",
-        )
+        _configure(here, f"addr add {address}/24 dev {device}", f"link set {device} up")
+    _configure(home, f"route add default via {GATEWAY}")
+    _configure(world, f"route add default via {EXIT}")
     _configure(world, *(f"addr add {address}/24 dev eth0" for address in hosts.values()))
     tool("tc", "-n", router, "qdisc", "add", "dev", "inside", "root", "tbf", *LINE)
     names = Path("/etc/netns", home)
@@ -216,6 +219,22 @@ def _lay(laid: Street, hosts: Mapping[str, str]) -> None:
     (names / "hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
     # There is no name server at home: a name outside the hosts file has to fail, and at once.
     (names / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+
+
+@contextlib.contextmanager
+def _wire(laid: Street) -> Iterator[None]:
+    """Lay the long wire; its devices go when its process ends."""
+    near, far = (f"{end}{uuid.uuid4().hex[:10]}" for end in ("near", "far"))
+    command = [sys.executable, long_wire.__file__, near, far, str(WIRE_S)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wire:
+        try:
+            assert wire.stdout is not None
+            assert wire.stdout.readline() == "laid\n", "the long wire could not be laid"
+            for device, place, name in ((near, "router", "outside"), (far, "world", "eth0")):
+                tool("ip", "link", "set", device, "netns", laid.place(place), "name", name)
+            yield
+        finally:
+            wire.terminate()
 
 
 def _configure(namespace: str, *lines: str) -> None:
