@@ -28,7 +28,7 @@ class FetchFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     ``spent_s`` runs from the first connect to the last byte or the end, without the name
     look-up; ``setup_s`` is the part before the request, ``requested`` whether it came to one,
-    ``first_byte_s`` the wait for the answer.
+    ``first_byte_s`` the wait for the answer, which says nothing of an upload: it comes at its end.
     ``complete`` says that all bytes asked for came, so that ``goodput_bps`` is a value and not an
     upper bound. ``rtt_ratio`` and ``receiver_rtt_ratio`` are round trip under load over idle, seen
     from beside and from within the transfer; ``out_of_order_ratio`` is the share of arriving data
@@ -73,12 +73,13 @@ def figures(trial: Measurement) -> FetchFigures:
     arrived = answer_bytes(fetch)
     stopped = arrived > 0 and (trial.failure is not None or silence >= STALL_S)
     proxied = is_proxied(fetch)
+    upward = fetch.direction == "up"
     return FetchFigures(
         size_bytes=fetch.body_bytes,
         spent_s=spent,
         setup_s=(fetch.connect_s or 0.0) + (fetch.tls_s or 0.0),
         requested=fetch.request_t_s is not None,
-        first_byte_s=fetch.ttfb_s,
+        first_byte_s=None if upward else fetch.ttfb_s,
         goodput_bps=8.0 * fetch.body_bytes / spent if spent > 0.0 else 0.0,
         late_goodput_bps=late_goodput_bps(fetch),
         complete=complete,
@@ -86,7 +87,7 @@ def figures(trial: Measurement) -> FetchFigures:
         silence_s=silence,
         rtt_s=fetch.idle_rtt_s or fetch.connect_s,
         rtt_ratio=rtt_ratio(fetch),
-        receiver_rtt_ratio=None if proxied else receiver_rtt_ratio(fetch),
+        receiver_rtt_ratio=None if proxied or upward else receiver_rtt_ratio(fetch),
         out_of_order_ratio=None if proxied else out_of_order_ratio(fetch),
         proxied=proxied,
     )
@@ -170,11 +171,15 @@ def rtt_ratio(fetch: Fetch) -> float | None:
         fetch: the transfer.
 
     Returns:
-        Median over least round trip by the sending far end's kernel; else the median of a second
-        small connection over the idle one; ``None`` where neither was measured.
+        Median over least round trip by the kernel that sent (of a download the far end's, of an
+        upload our own); else the median of a second small connection over the idle one; ``None``
+        where neither was measured.
     """
-    sent = [i.rtt_s for i in fetch.sender_tcp_info if i.rtt_s]
-    least = [i.min_rtt_s for i in fetch.sender_tcp_info if i.min_rtt_s]
+    sender = fetch.sender_tcp_info
+    if fetch.direction == "up" and not is_proxied(fetch):
+        sender = fetch.tcp_info
+    sent = [i.rtt_s for i in sender if i.rtt_s]
+    least = [i.min_rtt_s for i in sender if i.min_rtt_s]
     if sent and least:
         return median(sent) / min(least)
     loaded = [sample.rtt_s for sample in fetch.loaded_rtt]
@@ -204,15 +209,25 @@ def out_of_order_ratio(fetch: Fetch) -> float | None:
     """Return the share of data segments that arrived out of order (kernel 5.4 or newer).
 
     Args:
-        fetch: the transfer.
+        fetch: the transfer; of an upload, the share that our kernel sent again stands for it.
 
     Returns:
         0 to 1, or ``None`` where the kernel did not say.
     """
+    if fetch.direction == "up":
+        return _resent_ratio(fetch)
     for info in reversed(fetch.tcp_info):
         segments = info.data_segs_in or info.segs_in
         if info.rcv_ooopack is not None and segments:
             return info.rcv_ooopack / segments
+    return None
+
+
+def _resent_ratio(fetch: Fetch) -> float | None:
+    for info in reversed(fetch.tcp_info):
+        if info.retransmits is not None and info.bytes_acked and info.snd_mss_bytes:
+            segments = info.bytes_acked / info.snd_mss_bytes + info.retransmits
+            return info.retransmits / segments
     return None
 
 

@@ -129,7 +129,7 @@ def _shared(trial: Measurement, source: str, probe: str) -> dict[str, Any]:
         "network": where.network,
         "network_type": where.network_type,
         "service": trial.service,
-        "kind": trial.kind,
+        "kind": trial.subject,
         "control_kind": trial.control_kind,
     }
 

@@ -199,7 +199,7 @@ def _dropped(transfers: Transfers) -> Answer | None:
     if dropped:
         return Answer(
             mechanism="random_loss",
-            because=f"{drops:.0%} of packets arrive out of order, without a queue and without a "
+            because=f"{drops:.0%} of packets are lost or late, without a queue and without a "
             "rate that repeats: packets are dropped at random",
             want=None if shared is False else "parallel",
         )

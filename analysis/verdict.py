@@ -54,7 +54,7 @@ def judge(trials: Sequence[Measurement], *, offset: float = 0.0) -> Finding:
     is_call = first.kind == "call"
     return Finding(
         service=first.service,
-        kind=first.kind,
+        kind=first.subject,
         country=first.vantage.country,
         asn=first.vantage.asn,
         network=first.vantage.network,
@@ -105,7 +105,7 @@ def _messages(conclusion: Conclusion, own: Sequence[Measurement]) -> str:
 
 def _own(trials: Sequence[Measurement]) -> list[Measurement]:
     own = [trial for trial in trials if trial.service != LINE_SERVICE] or list(trials)
-    subjects = sorted({(trial.service, trial.kind) for trial in own})
+    subjects = sorted({(trial.service, trial.subject) for trial in own})
     if len(subjects) != 1:
         found = ", ".join(f"{service} {kind}" for service, kind in subjects) or "no trials"
         raise ValueError(f"found {found}, expected trials of one service and one kind")
@@ -117,7 +117,8 @@ def _conclude(own: Sequence[Measurement], offset: float) -> Conclusion:
     pairs: tuple[Pair, ...] = pair_up(own)
     if kind == "fetch":
         beside = [trial for trial in own if not is_compared(trial)]
-        return conclude_fetch.conclude(service, grade, pairs, offset=offset, beside=beside)
+        name = f"{service} upload" if own[0].subject == "upload" else service
+        return conclude_fetch.conclude(name, grade, pairs, offset=offset, beside=beside)
     if kind == "call":
         return conclude_call.conclude(service, grade, pairs)
     if kind == "reach":

@@ -42,6 +42,7 @@ _MECHANISMS: Final = {
 #: What the test of each kind rules out when it clears a service.
 _CLEARED: Final = {
     "fetch": "cleared at 2x slower",
+    "upload": "cleared at 2x slower",
     "call": "cleared at 3 % more loss",
     "reach": "cleared",
 }
@@ -88,7 +89,7 @@ def _two_figures(value: float) -> str:
 
 def _figures(finding: Finding, trials: Sequence[Measurement]) -> str:
     match finding.kind:
-        case "fetch":
+        case "fetch" | "upload":
             return _fetch_figures(trials)
         case "call":
             return _call_figures(trials)

@@ -11,7 +11,7 @@ import msgspec
 from probe.evidence import Evidence
 from probe.limits import Limits
 from probe.line import Hold, Line
-from probe.measurement import Arm, Kind, Measurement
+from probe.measurement import Arm, Measurement, Subject
 from probe.network import Network
 from probe.plan import Session
 from probe.recorder import Recorder
@@ -56,7 +56,7 @@ class Progress(msgspec.Struct, frozen=True):
     """What a session is doing now, for the terminal."""
 
     service: str
-    kind: Kind
+    kind: Subject
     arm: Arm
     round: int
     rate_bps: float | None = None

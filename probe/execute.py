@@ -19,9 +19,9 @@ from probe.exits import CommandError, Status
 from probe.ids import uuid7
 from probe.limits import Limits
 from probe.line import Line
-from probe.measurement import Kind, Measurement, Vantage
+from probe.measurement import Measurement, Subject, Vantage
 from probe.network import Network
-from probe.plan import Plan, Session, pair_bytes
+from probe.plan import Plan, Session, pair_bytes, subject
 from probe.recorder import Recorder
 from probe.run import carry_out_plan, check_line
 from probe.store import RunFile, StoreError, recover
@@ -129,13 +129,13 @@ class _Table:
         self._limits = limits
         self._judge = judge
         self._emitter = emitter
-        self._open = Counter((session.service, session.kind) for session in plan.sessions)
-        self._sessions: dict[tuple[str, Kind], list[list[Measurement]]] = {}
+        self._open = Counter((session.service, subject(session)) for session in plan.sessions)
+        self._sessions: dict[tuple[str, Subject], list[list[Measurement]]] = {}
         self.found = 0
 
     def ended(self, session: Session, found: list[list[Measurement]]) -> None:
         """Take in one session and what followed it."""
-        of = (session.service, session.kind)
+        of = (session.service, subject(session))
         self._open[of] -= 1
         if found:
             self._sessions.setdefault(of, []).extend(found)

@@ -15,7 +15,7 @@ from probe.fetch_trial import Made, Work, fetch_trial, goodput_bps, order_of, re
 from probe.limits import CONNECTIONS_PER_ADDRESS
 from probe.measurement import Arm, Measurement
 from probe.network import Network
-from probe.plan import FetchSession, origin
+from probe.plan import FetchSession, origin, subject
 from probe.recorder import Trial
 from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn, written
 
@@ -159,7 +159,7 @@ def _watch(
     def watch(t_s: float, size_bytes: int) -> bool:
         running.hold.saw(t_s, size_bytes)
         rate_bps = 8 * size_bytes / t_s if t_s > 0 else 0.0
-        bench.tell(Progress(plan.service, "fetch", arm, number, rate_bps))
+        bench.tell(Progress(plan.service, subject(plan), arm, number, rate_bps))
         return (
             arm == "target"
             and control_bps > 0

@@ -70,7 +70,7 @@ def order_of(plan: FetchSession, side: FetchArm) -> FetchOrder:
     Returns:
         The order; another name than the URL's cannot have a fitting certificate.
     """
-    return FetchOrder(
+    order = FetchOrder(
         url=side.url,
         http=side.http,
         limit_s=plan.limit_s,
@@ -78,6 +78,9 @@ def order_of(plan: FetchSession, side: FetchArm) -> FetchOrder:
         sni=side.sni,
         check_certificate=side.sni is None,
     )
+    if plan.direction == "down":
+        return order
+    return structs.replace(order, method="POST", upload_bytes=plan.limit_bytes, limit_bytes=None)
 
 
 def record_fetch(

@@ -20,6 +20,8 @@ from probe.unknown_fields import leftover, merge
 SCHEMA_VERSION = 1
 
 Kind = Literal["fetch", "call", "reach", "path"]
+#: What is judged together: the kinds, with uploads apart from downloads.
+Subject = Literal["fetch", "upload", "call", "reach", "path"]
 Arm = Literal["target", "control"]
 #: What the target was compared with; fixes the grade of the evidence.
 ControlKind = Literal["A", "B", "C", "D"]
@@ -300,6 +302,11 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"a {self.kind} record holds {bodies or 'no body'}, not one {self.kind}"
             )
+
+    @property
+    def subject(self) -> Subject:
+        """What the trial tells of: its kind, but ``upload`` for a transfer to the server."""
+        return "upload" if self.fetch is not None and self.fetch.method == "POST" else self.kind
 
 
 _encoder = msgspec.json.Encoder()

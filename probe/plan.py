@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from probe.limits import RELAY_FLOW_S
-from probe.measurement import ControlKind, HttpVersion, Kind
-from probe.targets import CallTarget, Control, Service, Targets
+from probe.measurement import ControlKind, HttpVersion, Kind, Subject
+from probe.targets import CallTarget, Control, FarEnd, Service, Targets
 
 #: Bytes of a transfer that only confirms: enough to show a 128 kbit/s policer beyond its burst,
 #: few enough not to keep the volunteer waiting.
 CONFIRM_BYTES: Final = 100_000
+#: Time for twice as much as these at 128 kbit/s; where nothing comes, waiting longer tells nothing.
+CONFIRM_LIMIT_S: Final = 15.0
+#: Bytes of an upload: ten times what a policer's bucket let through (Xue et al., IMC 2021).
+UPLOAD_BYTES: Final = 200_000
 #: A connect is tried at least this often before its address counts as silent.
 REACH_TRIES: Final = 6
 #: A relay session with a single pair could conclude nothing.
 _LEAST_RELAY_PAIRS: Final = 2
-_ORDER: Final[tuple[Kind, ...]] = ("fetch", "reach", "call")
+_ORDER: Final[tuple[Subject, ...]] = ("fetch", "upload", "reach", "call")
 #: Pairs a session needs on a clean line; the estimate of bytes and minutes counts on these.
 USUAL_FETCH_PAIRS: Final = 5
 USUAL_CALL_PAIRS: Final = 2
@@ -54,7 +58,10 @@ class FetchArm(msgspec.Struct, frozen=True):
 
 
 class FetchSession(msgspec.Struct, frozen=True):
-    """Fetches of a service beside fetches of a control, the same number of bytes each."""
+    """Fetches of a service beside fetches of a control, the same number of bytes each.
+
+    ``direction`` ``up`` sends the bytes instead: these sessions are judged apart.
+    """
 
     service: str
     control_kind: ControlKind
@@ -62,6 +69,7 @@ class FetchSession(msgspec.Struct, frozen=True):
     control: FetchArm
     limit_bytes: int
     limit_s: float = FETCH_LIMIT_S
+    direction: Literal["down", "up"] = "down"
     kind: Kind = "fetch"
 
 
@@ -124,7 +132,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def make_plan(
-    targets: Targets, rng: random.Random, *, only: Sequence[str], kinds: Sequence[Kind]
+    targets: Targets, rng: random.Random, *, only: Sequence[str], kinds: Sequence[Subject]
 ) -> Plan:
     """Plan one run.
 
@@ -132,7 +140,7 @@ def make_plan(
         targets: the validated targets file.
         rng: the order of services comes from it, so that no service is always first.
         only: names of services; empty for all.
-        kinds: kinds of trial wanted.
+        kinds: what is wanted; uploads need a far end and names known to trigger.
 
     Returns:
         The sessions and the cost on a clean line. Fetches come first: one that crawls then does
@@ -144,14 +152,28 @@ def make_plan(
         session
         for name in names
         for session in _sessions(targets, name, targets.services[name])
-        if session.kind in kinds
+        if subject(session) in kinds
     )
-    sessions = tuple(sorted(wanted, key=lambda session: _ORDER.index(session.kind)))
+    sessions = tuple(sorted(wanted, key=lambda session: _ORDER.index(subject(session))))
     return Plan(
         sessions,
         bytes=sum(pair_bytes(s) * usual_pairs(s) for s in sessions),
         seconds=sum(_pair_seconds(s) * usual_pairs(s) for s in sessions),
     )
+
+
+def subject(session: Session) -> Subject:
+    """Name what a session tells of.
+
+    Args:
+        session: the session.
+
+    Returns:
+        Its kind, but ``upload`` for fetches that send.
+    """
+    if isinstance(session, FetchSession) and session.direction == "up":
+        return "upload"
+    return session.kind
 
 
 def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...]:
@@ -171,7 +193,7 @@ def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...
     neutral = urlsplit(session.control.url).hostname
     target = session.target
     size = min(session.limit_bytes, CONFIRM_BYTES)
-    smaller = msgspec.structs.replace(session, limit_bytes=size)
+    smaller = msgspec.structs.replace(session, limit_bytes=size, limit_s=CONFIRM_LIMIT_S)
     under_neutral = msgspec.structs.replace(target, sni=neutral)
     planned = [msgspec.structs.replace(smaller, control_kind="A", control=under_neutral)]
     triggers = targets.services[session.service].trigger_names
@@ -260,12 +282,27 @@ def _sessions(targets: Targets, name: str, service: Service) -> Iterator[Session
         if service.reach:
             addresses = tuple(reach.address for reach in service.reach)
             yield ReachSession(name, addresses, origin(fetchable.url))
+        if targets.far_end and service.trigger_names:
+            yield _upload(targets.far_end, name, service.trigger_names[0], fetchable.url)
     messaging = (
         *(reach.address for reach in service.reach[:1]),
         *(fetch.url for fetch in service.fetch[:1]),
     )
     for call in service.call:
         yield from _call_sessions(targets, name, call, messaging)
+
+
+def _upload(far_end: FarEnd, name: str, trigger: str, neutral_url: str) -> FetchSession:
+    """Send to the far end under a name known to trigger, and under a neutral one (grade B)."""
+    arm = FetchArm(f"{far_end.url.rstrip('/')}/sink", "http/1.1")
+    return FetchSession(
+        name,
+        "B",
+        msgspec.structs.replace(arm, sni=trigger),
+        msgspec.structs.replace(arm, sni=urlsplit(neutral_url).hostname),
+        limit_bytes=UPLOAD_BYTES,
+        direction="up",
+    )
 
 
 def _call_sessions(

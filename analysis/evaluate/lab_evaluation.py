@@ -105,7 +105,7 @@ def compare(ran: Ran, preset: Preset, sessions: Sequence[list[Measurement]]) -> 
     """
     cells: dict[tuple[str, str], list[list[Measurement]]] = defaultdict(list)
     for trials in sessions:
-        cells[trials[0].service, trials[0].kind].append(trials)
+        cells[trials[0].service, trials[0].subject].append(trials)
     return [
         outcome(ran.cell, preset.expects(*of), *of, cells.get(of, []))
         for of in asked(ran.cell, preset)

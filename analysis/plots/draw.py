@@ -37,7 +37,7 @@ def draw(kind: str, data: Data, service: str | None, path: Path) -> None:
 
 def _of_sessions(kind: str, data: Data, service: str | None) -> Figure:
     trial_kind, function = _OF_SESSIONS[kind]
-    there = [session for session in data.sessions if session.trials[0].kind == trial_kind]
+    there = [session for session in data.sessions if session.trials[0].subject == trial_kind]
     chosen = _choose({session.trials[0].service for session in there}, service, kind)
     mine = [session for session in there if session.trials[0].service == chosen]
     return function(mine, chosen)

@@ -95,7 +95,7 @@ def timeline(sessions: Sequence[Session], title: str) -> Figure:
             style.nothing(axes, "no timeline was recorded")
             return figure
         axes.set_xlabel("seconds since the trial began")
-        axes.set_ylabel("kB received")
+        axes.set_ylabel("kB delivered")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -70,7 +70,7 @@ def sections(data: Data, detection: Detection) -> list[Section]:
     sessions: dict[tuple[str, str], list[Session]] = {}
     for session in data.sessions:
         first = session.trials[0]
-        sessions.setdefault((first.service, first.kind), []).append(session)
+        sessions.setdefault((first.service, first.subject), []).append(session)
     weight = {key: at for at, key in enumerate((*BAD, "slow_line", "inconclusive", "normal"))}
     keys: dict[tuple[str, str], int] = {}
     for finding in detection.findings:
@@ -243,7 +243,12 @@ _DAYS: Final = (
 )
 
 Draw = Callable[[Sequence[Session], str], Figure]
+_TRANSFERS: Final[list[tuple[str, Draw, str]]] = [
+    ("goodput", trials.goodput, _GOODPUT),
+    ("timeline", trials.timeline, _TIMELINE),
+]
 _BY_KIND: Final[dict[str, list[tuple[str, Draw, str]]]] = {
-    "fetch": [("goodput", trials.goodput, _GOODPUT), ("timeline", trials.timeline, _TIMELINE)],
+    "fetch": _TRANSFERS,
+    "upload": _TRANSFERS,
     "call": [("loss", trials.loss, _LOSS)],
 }

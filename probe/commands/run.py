@@ -25,7 +25,9 @@ from probe.targets import FarEnd, Targets, TargetsError, load
 from probe.ui import Emitter, Human, Json, cost
 from probe.whereabouts import find_vantage
 
-KINDS: Final = ("fetch", "call", "reach")
+#: What is measured unless --kinds says otherwise; uploads only where they are asked for.
+USUAL: Final = ("fetch", "call", "reach")
+KINDS: Final = (*USUAL, "upload")
 #: UDP ports a far end reflects calls on when only its URL is given.
 FAR_END_CALLS: Final = (3478, 1400, 599)
 #: An unattended probe never asks on the hour: each pause is this share longer or shorter.
@@ -44,9 +46,9 @@ _JITTER: Final = 0.2
 @option(
     "--kinds",
     type=Names(KINDS),
-    default=KINDS,
+    default=USUAL,
     metavar="KIND,..",
-    help="Only these kinds of trial: fetch, call, reach.",
+    help="Only these kinds of trial: fetch, call, reach, upload (needs a far end).",
 )
 @data_option
 @option(

@@ -94,7 +94,7 @@ def _by_service_and_kind(records: tuple[Measurement, ...]) -> list[list[list[Mea
     """Group trials into sessions, and sessions by what they measure; line checks are left out."""
 
     def subject(record: Measurement) -> tuple[str, str]:
-        return record.service, record.kind
+        return record.service, record.subject
 
     trials = sorted((r for r in records if r.service != "line"), key=subject)
     return [

@@ -146,7 +146,7 @@ class Progress:
             status=self.status,
             location=None if self.location is None else recorded(self.location),
             body_bytes=self.payload_bytes,
-            expected_bytes=self.expected_bytes,
+            expected_bytes=order.upload_bytes if order.method == "POST" else self.expected_bytes,
             limit_bytes=order.limit_bytes,
             limit_s=order.limit_s,
             censored=self.censored,

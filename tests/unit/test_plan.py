@@ -15,6 +15,7 @@ from probe.plan import (
     make_plan,
     origin,
     pair_bytes,
+    subject,
     usual_pairs,
 )
 from probe.targets import CallTarget, Control, FarEnd, FetchTarget, ReachTarget, Service, Targets
@@ -172,3 +173,26 @@ def test_the_line_is_checked_at_home_and_abroad() -> None:
 )
 def test_an_origin_has_the_port_its_scheme_implies(url: str, expected: str) -> None:
     assert origin(url) == expected
+
+
+def test_uploads_go_to_the_far_end_under_both_names_and_only_where_asked_for() -> None:
+    given = targets(FarEnd(url="https://far.example:443/", calls=(3478,)))
+    (session,) = plan_of(given, kinds=("upload",)).sessions
+    assert isinstance(session, FetchSession)
+    assert (session.direction, session.control_kind) == ("up", "B")
+    assert session.target.url == session.control.url == "https://far.example:443/sink"
+    assert (session.target.sni, session.control.sni) == ("abs.twimg.com", "pages.example")
+    assert "upload" not in {subject(s) for s in plan_of(given).sessions}
+    assert confirmations(session, given) == ()
+
+
+def test_without_a_far_end_there_is_nobody_to_send_to() -> None:
+    assert plan_of(targets(), kinds=("upload",)).sessions == ()
+
+
+def test_what_only_confirms_is_smaller_and_sooner_over() -> None:
+    (session,) = plan_of(targets(), only=("twitter",)).sessions
+    (further,) = confirmations(session, targets())
+    assert isinstance(session, FetchSession)
+    assert further.limit_bytes < session.limit_bytes
+    assert further.limit_s < session.limit_s
