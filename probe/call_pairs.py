@@ -9,6 +9,7 @@ from msgspec import structs
 
 from probe.bench import Bench, Progress, Running
 from probe.call import CallOrder, CallOutcome, call_pair
+from probe.call.profiles import packets
 from probe.limits import RELAY_FLOW_S, RELAY_PROFILE
 from probe.measurement import Arm, Check, Host, Measurement
 from probe.messaging import ask_beside
@@ -113,22 +114,29 @@ async def _flows(
         ("target", target, target_out),
         ("control", control, control_out),
     )
-    bench.limits.spend(sum(_flow_bytes(outcome) for _, _, outcome in flows))
+    bench.limits.spend(sum(flow_bytes(outcome) for _, _, outcome in flows))
     return [
         bench.recorder.record(
             trial(running, arm, number, f"{order.host}:{order.port}/udp"),
-            _call_outcome(outcome, started_s),
+            call_outcome(outcome, started_s),
         )
         for arm, order, outcome in flows
     ]
 
 
-def _flow_bytes(outcome: CallOutcome) -> int:
-    packets = outcome.call.sent + outcome.call.received
-    return packets * (_CALL_PAYLOAD_BYTES + _UDP_HEADER_BYTES)
+def flow_bytes(outcome: CallOutcome) -> int:
+    """Count what a flow moved, both ways together, headers included."""
+    count = outcome.call.sent + outcome.call.received
+    return count * (_CALL_PAYLOAD_BYTES + _UDP_HEADER_BYTES)
 
 
-def _call_outcome(outcome: CallOutcome, started_s: float) -> Outcome:
+def most_bytes(profile: str, duration_s: float) -> int:
+    """Bound what a flow can move, both ways together, for the budget beforehand."""
+    return 2 * packets(profile, duration_s) * (_CALL_PAYLOAD_BYTES + _UDP_HEADER_BYTES)
+
+
+def call_outcome(outcome: CallOutcome, started_s: float) -> Outcome:
+    """Put a flow into the recorder's terms."""
     return Outcome(
         started_s=started_s,
         failure=outcome.failure,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _COMMANDS: Final = {
     "run": ("probe.commands.run:run", "Measure the services of a targets file."),
     "demo": ("probe.commands.demo:demo", "Show the whole way once, in an emulated censor."),
+    "call": ("probe.commands.call:call", "Call another volunteer who has the same code."),
     "targets": ("probe.commands.targets:targets", "Check or list a targets file."),
     "list": ("probe.commands.runs:list_runs", "List past runs."),
     "show": ("probe.commands.runs:show", "Show what a past run found."),

@@ -30,6 +30,7 @@ from probe.measurement import DnsAnswer
 
 Role = Literal["answer", "call"]
 Way = Literal["relayed", "direct"]
+Stage = Literal["far_end", "meeting", "path", "call"]
 
 _ASK_AGAIN_S: Final = 0.5
 _PUNCH_AGAIN_S: Final = 0.1
@@ -70,11 +71,14 @@ class PeerOutcome(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         role: whether this probe answered or called; ``None`` when the other one never came.
         failure: ``None``, or why there was no call on this way.
+        stage: how far it came: reaching the far end, meeting the other probe there, finding a
+            path to it, the call.
         outcome: the caller's flow; ``None`` for the one that answers, and without a call.
     """
 
     role: Role | None
     failure: str | None
+    stage: Stage = "call"
     outcome: CallOutcome | None = None
 
 
@@ -97,14 +101,15 @@ async def call_peer(order: PeerOrder, network: Resolver, way: Way) -> PeerOutcom
     """
     addresses, answer = await network.resolve(order.host, order.port)
     if not addresses:
-        return PeerOutcome(role=None, failure=answer.failure)
-    talk = MeetTalk(order.code, relay=way == "relayed", random_bytes=os.urandom)
+        return PeerOutcome(role=None, failure=answer.failure, stage="far_end")
+    meeting = _Meeting(order.code, way)
     try:
-        met = await _meet(talk, addresses[0], order.patience_s, way)
+        met = await meeting.find(addresses[0], order.patience_s)
     except TimeoutError:
-        return PeerOutcome(role=None, failure=failure.TIMEOUT)
+        return PeerOutcome(role=meeting.role, failure=failure.TIMEOUT, stage=meeting.stage)
     except OSError as error:
-        return PeerOutcome(role=None, failure=failure.from_oserror(error))
+        why = failure.from_oserror(error)
+        return PeerOutcome(role=meeting.role, failure=why, stage=meeting.stage)
     if met.role == "answer":
         done = await _reflect(met, order.duration_s + _CALL_MARGIN_S)
         return PeerOutcome(role="answer", failure=None if done else failure.TIMEOUT)
@@ -112,48 +117,60 @@ async def call_peer(order: PeerOrder, network: Resolver, way: Way) -> PeerOutcom
     return PeerOutcome(role="call", failure=outcome.failure, outcome=outcome)
 
 
-async def _meet(talk: MeetTalk, far_end: Address, patience_s: float, way: Way) -> _Met:
-    """Find the other one, and for the direct way open the path to it.
+class _Meeting:
+    """The way to the other probe, and how far along it this one is."""
 
-    Raises:
-        TimeoutError: the other one never came, or no packet of its got through.
-    """
-    family = socket.AF_INET6 if ":" in far_end[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-        sock.bind(("", 0))
-        local_port: int = sock.getsockname()[1]
-        async with asyncio.timeout(patience_s):
-            answer = await _ask_far_end(sock, talk, far_end)
-        role: Role = "call" if answer.role == "call" else "answer"
-        if way == "relayed":
-            return _Met(role, far_end, local_port)
-        if answer.peer is None:
-            raise TimeoutError
-        async with asyncio.timeout(_PUNCH_LIMIT_S):
-            await _punch(sock, talk, answer.peer)
-        return _Met(role, answer.peer, local_port)
+    def __init__(self, code: str, way: Way) -> None:
+        self.stage: Stage = "far_end"
+        self.role: Role | None = None
+        self._way = way
+        self._talk = MeetTalk(code, relay=way == "relayed", random_bytes=os.urandom)
 
+    async def find(self, far_end: Address, patience_s: float) -> _Met:
+        """Find the other one, and for the direct way open the path to it.
 
-async def _ask_far_end(sock: socket.socket, talk: MeetTalk, far_end: Address) -> Answer:
-    """Ask until the other one is there; raise ConnectionRefusedError when there is no room."""
-    loop = asyncio.get_running_loop()
-    cookie: bytes | None = None
-    renew_at_s = 0.0
-    while True:
-        if cookie is not None:
-            await loop.sock_sendto(sock, talk.meet(cookie), far_end)
-        if loop.time() >= renew_at_s:
-            await loop.sock_sendto(sock, talk.hello(), far_end)
-        next_s = loop.time() + _ASK_AGAIN_S
-        while (data := await _from(sock, far_end, next_s - loop.time())) is not None:
-            if (fresh := talk.cookie(data)) is not None:
-                cookie, renew_at_s = fresh, loop.time() + _COOKIE_S
-                break
-            answer = talk.answer(data)
-            if answer is not None and answer.role == "full":
-                raise ConnectionRefusedError(errno.ECONNREFUSED, "no room for this code")
-            if answer is not None and answer.role != "wait":
-                return answer
+        Raises:
+            TimeoutError: the other one never came, or no packet of its got through.
+            OSError: there is no way to the far end, or it has no room for this code.
+        """
+        family = socket.AF_INET6 if ":" in far_end[0] else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+            sock.bind(("", 0))
+            local_port: int = sock.getsockname()[1]
+            async with asyncio.timeout(patience_s):
+                answer = await self._ask(sock, far_end)
+            self.stage = "path"
+            self.role = "call" if answer.role == "call" else "answer"
+            if self._way == "relayed":
+                return _Met(self.role, far_end, local_port)
+            if answer.peer is None:
+                raise TimeoutError
+            async with asyncio.timeout(_PUNCH_LIMIT_S):
+                await _punch(sock, self._talk, answer.peer)
+            return _Met(self.role, answer.peer, local_port)
+
+    async def _ask(self, sock: socket.socket, far_end: Address) -> Answer:
+        """Ask until the other one is there."""
+        loop = asyncio.get_running_loop()
+        talk = self._talk
+        cookie: bytes | None = None
+        renew_at_s = 0.0
+        while True:
+            if cookie is not None:
+                await loop.sock_sendto(sock, talk.meet(cookie), far_end)
+            if loop.time() >= renew_at_s:
+                await loop.sock_sendto(sock, talk.hello(), far_end)
+            next_s = loop.time() + _ASK_AGAIN_S
+            while (data := await _from(sock, far_end, next_s - loop.time())) is not None:
+                if (fresh := talk.cookie(data)) is not None:
+                    cookie, renew_at_s = fresh, loop.time() + _COOKIE_S
+                    self.stage = "meeting"
+                    break
+                answer = talk.answer(data)
+                if answer is not None and answer.role == "full":
+                    raise ConnectionRefusedError(errno.ECONNREFUSED, "no room for this code")
+                if answer is not None and answer.role != "wait":
+                    return answer
 
 
 async def _punch(sock: socket.socket, talk: MeetTalk, peer: Address) -> None:

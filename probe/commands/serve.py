@@ -10,7 +10,7 @@ import click
 
 from probe.commands.options import Names, option
 from probe.exits import CommandError, Status
-from probe.farend import FarEndConfig
+from probe.farend import FarEndConfig, RunningFarEnd
 from probe.farend import serve as open_far_end
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -26,14 +26,30 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="PORT,..",
     help="UDP ports that reflect calls.",
 )
+@option(
+    "--stamp",
+    type=Names(),
+    default=(),
+    metavar="PORT,..",
+    help="UDP ports that answer STAMP (RFC 8762: 862) for routers' own tools; none by default.",
+)
 @option("--certificate", type=_FILE, required=True, help="Certificate chain, PEM.")
 @option("--key", type=_FILE, required=True, help="Its private key, PEM.")
-def serve(host: str, https_port: int, calls: tuple[str, ...], certificate: Path, key: Path) -> int:
+def serve(
+    *,
+    host: str,
+    https_port: int,
+    calls: tuple[str, ...],
+    stamp: tuple[str, ...],
+    certificate: Path,
+    key: Path,
+) -> int:
     """Be a far end until interrupted. It writes no client's address anywhere."""
     config = FarEndConfig(
         host=host,
         https_port=https_port,
-        calls=tuple(_port(text) for text in calls),
+        calls=tuple(_port("--calls", text) for text in calls),
+        stamp=tuple(_port("--stamp", text) for text in stamp),
         certificate=certificate,
         key=key,
     )
@@ -47,17 +63,23 @@ async def _serve(config: FarEndConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with open_far_end(config) as running:
-            ports = ", ".join(str(port) for port in running.call_ports)
-            click.echo(f"Far end: https on {running.https_port}, calls on UDP {ports}.", err=True)
+            click.echo(_describe(running), err=True)
             await stop.wait()
     except OSError as error:
         raise CommandError(
             f"found that the far end cannot listen ({error.strerror or error}), expected free "
-            "ports: choose others with --https-port and --calls, or run it with the right"
+            "ports: choose others with --https-port, --calls and --stamp, or run it with the right"
         ) from error
 
 
-def _port(text: str) -> int:
+def _describe(running: RunningFarEnd) -> str:
+    calls = ", ".join(map(str, running.call_ports))
+    stamp = ", ".join(map(str, running.stamp_ports))
+    also = f", STAMP on UDP {stamp}" if stamp else ""
+    return f"Far end: https on {running.https_port}, calls on UDP {calls}{also}."
+
+
+def _port(flag: str, text: str) -> int:
     if text.isdecimal() and 0 < int(text) < 1 << 16:
         return int(text)
-    raise CommandError(f"--calls: found {text!r}, expected ports such as 3478,1400", Status.USAGE)
+    raise CommandError(f"{flag}: found {text!r}, expected ports such as 3478,1400", Status.USAGE)

@@ -59,7 +59,7 @@ def test_help_lists_every_command_of_the_contract() -> None:
     help_text = CliRunner().invoke(cli, ["--help"]).output
     for command in (
         *("run", "demo", "targets", "list", "show", "export", "rm"),
-        *("consent", "health", "doctor", "serve", "lab"),
+        *("call", "consent", "health", "doctor", "serve", "lab"),
     ):
         assert f"\n  {command} " in help_text
 
