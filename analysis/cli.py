@@ -153,7 +153,7 @@ def evaluate() -> None:
 
 
 @evaluate.command("lab")
-@option("--quick", is_flag=True, help="One run of each preset instead of --runs.")
+@option("--quick", is_flag=True, help="One run of each preset, on the engines in turn.")
 @option(
     "--runs", type=click.IntRange(min=1), default=200, show_default=True, help="Of each preset."
 )

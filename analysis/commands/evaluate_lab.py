@@ -14,7 +14,7 @@ import msgspec
 from analysis.commands import Voice
 from analysis.errors import DataError
 from analysis.evaluate.lab_evaluation import evaluate
-from analysis.evaluate.lab_matrix import ENGINES, Cell, Engine, Preset, matrix
+from analysis.evaluate.lab_matrix import ENGINES, Cell, Engine, Preset, matrix, quick_matrix
 from analysis.evaluate.lab_report import markdown, row
 from analysis.evaluate.lab_runs import Ran, known_presets, run_all
 from analysis.evaluate.lab_runs import kept as kept_runs
@@ -36,7 +36,7 @@ def run(
     """Run the matrix, or read one that was kept, and print what it came to.
 
     Args:
-        quick: one run of each preset.
+        quick: one run of each preset, on the engines in turn.
         runs: else so many, with seeds that follow each other.
         jobs: labs at once.
         only: names of presets with commas between; empty for all.
@@ -56,8 +56,12 @@ def run(
     presets = _chosen(known_presets(), only)
     with _folder(kept or output) as folder:
         if kept is None:
-            seeds = range(first_seed, first_seed + (1 if quick else runs))
-            cells = matrix(presets, (engine,) if engine else ENGINES, seeds)
+            engines = (engine,) if engine else ENGINES
+            cells = (
+                quick_matrix(presets, engines, first_seed)
+                if quick
+                else matrix(presets, engines, range(first_seed, first_seed + runs))
+            )
             _run(cells, folder, jobs, voice)
         made = [
             ran

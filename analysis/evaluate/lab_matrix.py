@@ -110,9 +110,31 @@ def matrix(
         _cell(preset, engine, seed)
         for seed in seeds
         for preset in presets.values()
-        for engine in engines
-        if engine in preset.engines
+        for engine in _fit(preset, engines)
     ]
+
+
+def quick_matrix(presets: Mapping[str, Preset], engines: Sequence[Engine], seed: int) -> list[Cell]:
+    """List one run of each preset, on the engines in turn where several can carry it.
+
+    Args:
+        presets: to run.
+        engines: to choose from.
+        seed: of every run.
+
+    Returns:
+        The cells.
+    """
+    fitting = ((preset, _fit(preset, engines)) for preset in presets.values())
+    return [
+        _cell(preset, able[number % len(able)], seed)
+        for number, (preset, able) in enumerate(fitting)
+        if able
+    ]
+
+
+def _fit(preset: Preset, engines: Sequence[Engine]) -> list[Engine]:
+    return [engine for engine in engines if engine in preset.engines]
 
 
 def _cell(preset: Preset, engine: Engine, seed: int) -> Cell:

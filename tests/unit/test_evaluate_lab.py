@@ -14,7 +14,16 @@ from analysis.evaluate import lab_runs
 from analysis.evaluate.confusion import counted, macro_f1, scores, table
 from analysis.evaluate.lab_compare import NO_RECORD, Outcome, cost, outcome
 from analysis.evaluate.lab_evaluation import Discarded, Evaluation, compare, evaluate, unfit
-from analysis.evaluate.lab_matrix import Cell, Expected, Preset, asked, matrix, read_presets, scope
+from analysis.evaluate.lab_matrix import (
+    Cell,
+    Expected,
+    Preset,
+    asked,
+    matrix,
+    quick_matrix,
+    read_presets,
+    scope,
+)
 from analysis.evaluate.lab_report import markdown, row
 from analysis.evaluate.lab_runs import LabError, Ran, command, kept, known_presets
 from analysis.verdict import judge
@@ -105,6 +114,20 @@ def test_a_preset_runs_on_the_engines_that_can_carry_it_seed_after_seed():
     cells = matrix(known, ("loopback", "netns"), (7, 8))
     assert [cell.path for cell in cells[:3]] == ["loopback/a/7", "netns/a/7", "netns/b/7"]
     assert len(cells) == 6
+
+
+def test_a_quick_matrix_takes_the_engines_in_turn():
+    known = {
+        "a": preset(name="a"),
+        "b": preset(name="b"),
+        "c": preset(name="c", engines=("netns",)),
+    }
+    assert [cell.path for cell in quick_matrix(known, ("loopback", "netns"), 7)] == [
+        "loopback/a/7",
+        "netns/b/7",
+        "netns/c/7",
+    ]
+    assert len(quick_matrix(known, ("loopback",), 7)) == 2
 
 
 def test_a_censor_that_takes_one_connection_in_three_is_given_three_sessions():
