@@ -191,7 +191,8 @@ def receiver_rtt_ratio(fetch: Fetch) -> float | None:
 
     It follows the very packets that were slowed, but reads up to twice too high under a sender
     that paces itself (BBR). Unloaded is the greater of the least round trip and the wait for the
-    first byte: what holds every packet up alike, load or no load, is a delay and not a queue.
+    far end's first packet: what holds every packet up alike, load or no load, is a delay and not
+    a queue.
 
     Args:
         fetch: the transfer.
@@ -201,8 +202,17 @@ def receiver_rtt_ratio(fetch: Fetch) -> float | None:
     """
     seen = [i.rcv_rtt_s for i in fetch.tcp_info if i.rcv_rtt_s]
     known = [i.min_rtt_s for i in fetch.tcp_info if i.min_rtt_s]
-    base = max(min(known, default=fetch.connect_s or 0.0), fetch.ttfb_s or 0.0)
+    base = max(min(known, default=fetch.connect_s or 0.0), _first_packet_s(fetch))
     return median(seen) / base if seen and base > 0.0 else None
+
+
+def _first_packet_s(fetch: Fetch) -> float:
+    """Wait for the first packet of the handshake's answer, which no queue of ours can hold up.
+
+    The body's first byte may follow a whole TLS record, which a slow limiter takes a second for.
+    """
+    reads = fetch.handshake.t_s
+    return reads[1] - reads[0] if len(reads) > 1 else fetch.ttfb_s or 0.0
 
 
 def out_of_order_ratio(fetch: Fetch) -> float | None:

@@ -15,7 +15,7 @@ from analysis.fetches import (
     size_asked,
     time_to_s,
 )
-from probe.measurement import Fetch, Reach, TcpInfo
+from probe.measurement import Fetch, Reach, TcpInfo, Timeline
 
 #: The builders' rates are those of IP packets.
 WIRE = 1500 / 1448
@@ -86,6 +86,12 @@ def test_a_delay_that_is_there_without_load_is_no_queue():
     assert receiver_rtt_ratio(queued.fetch) == pytest.approx(16.0)
     delayed = fetch(receiver_rtt_ratio=16.0, ttfb_s=16 * RTT_S)
     assert receiver_rtt_ratio(delayed.fetch) == pytest.approx(1.0)
+
+
+def test_a_first_byte_behind_a_whole_record_does_not_hide_a_queue():
+    answered = Timeline(t_s=(RTT_S, 3 * RTT_S, 1.0), bytes=(0, 1070, 4000))
+    slow = fetch(receiver_rtt_ratio=16.0, ttfb_s=16 * RTT_S, fetch_fields={"handshake": answered})
+    assert receiver_rtt_ratio(slow.fetch) == pytest.approx(8.0)
 
 
 def test_what_was_not_measured_is_none():
