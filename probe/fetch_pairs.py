@@ -11,6 +11,7 @@ from msgspec import structs
 from probe.bench import Bench, Progress, Running
 from probe.fetch import FetchOrder, FetchOutcome, fetch
 from probe.fetch.freeze import freeze_by_bytes, freeze_by_packets
+from probe.fetch.sender import fetch_with_sender
 from probe.fetch_trial import Made, Work, fetch_trial, goodput_bps, order_of, record_fetch
 from probe.limits import CONNECTIONS_PER_ADDRESS
 from probe.measurement import Arm, Measurement
@@ -127,9 +128,11 @@ async def _fetch_arm(
     running: Running, plan: FetchSession, arm: Arm, number: int, bench: Bench
 ) -> Measurement:
     watch = _watch(running, plan, arm, number, bench)
+    from_far_end = plan.control_kind == "B" and plan.direction == "down"
+    carry_out = fetch_with_sender if from_far_end else fetch
     place = _place(running, plan, arm, number)
     record = await fetch_trial(
-        running, plan, place, bench, lambda order: fetch(order, bench.network, watch=watch)
+        running, plan, place, bench, lambda order: carry_out(order, bench.network, watch=watch)
     )
     assert record.fetch is not None
     bench.line.carried(goodput_bps(record.fetch))

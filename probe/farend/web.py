@@ -1,6 +1,7 @@
 """The far end's web side: bytes to fetch, and a sink to send to.
 
     GET  /bytes/N   N random bytes, which nothing on the way can compress
+    GET  /sent/T    how our kernel fared sending what was fetched as /bytes/N?as=T
     POST /sink      takes a body and says how long it was
 
 Each client (an IPv4 address, an IPv6 /64) has a share of bytes, and of requests at a time; each
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,11 +25,14 @@ from aiohttp import web
 
 from probe.farend.limits import Buckets
 from probe.farend.reflector import client_of
+from probe.farend.sending import Downloads, delivered, watch
+from probe.fetch.watching import beside
 
 _CHUNK_BYTES: Final = 64 << 10
 #: Longer than any compressor's window that a middlebox might use.
 _BLOCK_BYTES: Final = 4 << 20
 _REMEMBERED_CLIENTS: Final = 10_000
+_TOKEN: Final = re.compile("[0-9a-f]{32}")
 
 
 class WebLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +75,7 @@ class _Guard:
             web.HTTPServiceUnavailable: everybody together has.
             web.HTTPRequestTimeout: it took too long.
         """
-        client = client_of((request.remote or "::", 0))
+        client = _client(request)
         if self._busy.total() >= self._limits.total_requests:
             raise web.HTTPServiceUnavailable(
                 text=f"{self._limits.total_requests} requests are running: try again later\n"
@@ -92,9 +97,13 @@ class _Guard:
 
     def spend(self, request: web.Request, size: int) -> None:
         """Take bytes from the client's share; raise web.HTTPTooManyRequests when it is used up."""
-        client = client_of((request.remote or "::", 0))
+        client = _client(request)
         if not self._shares.take(client, self._now_ns(), size):
             raise web.HTTPTooManyRequests(text="your share of bytes is used up: try again later\n")
+
+
+def _client(request: web.Request) -> str:
+    return client_of((request.remote or "::", 0))
 
 
 def make_app(
@@ -113,7 +122,9 @@ def make_app(
     guard = _Guard(limits, now_ns)
     block = os.urandom(_BLOCK_BYTES)
     app = web.Application(client_max_size=limits.request_bytes)
-    app.router.add_get("/bytes/{size:[0-9]{1,12}}", _bytes_handler(guard, limits, block))
+    sent = Downloads()
+    app.router.add_get("/bytes/{size:[0-9]{1,12}}", _bytes_handler(guard, limits, block, sent))
+    app.router.add_get("/sent/{token:[0-9a-f]{32}}", _sent_handler(guard, sent))
     app.router.add_post("/sink", _sink_handler(guard, limits))
     return app
 
@@ -128,7 +139,19 @@ def quiet_logger() -> logging.Logger:
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _bytes_handler(guard: _Guard, limits: WebLimits, block: bytes) -> _Handler:
+def _bytes_handler(guard: _Guard, limits: WebLimits, block: bytes, sent: Downloads) -> _Handler:
+    @asynccontextmanager
+    async def watched(request: web.Request) -> AsyncIterator[None]:
+        """Keep samples of what the block sends, if the client has named it."""
+        token, transport = request.query.get("as", ""), request.transport
+        if transport is None or not _TOKEN.fullmatch(token):
+            yield
+            return
+        samples = sent.begin(_client(request), token, time.monotonic())
+        async with beside(watch(transport, samples)):
+            yield
+            await delivered(transport)
+
     async def send(request: web.Request) -> web.StreamResponse:
         size = int(request.match_info["size"])
         if size > limits.request_bytes:
@@ -140,13 +163,25 @@ def _bytes_handler(guard: _Guard, limits: WebLimits, block: bytes) -> _Handler:
             response.content_length = size
             await response.prepare(request)
             view = memoryview(block)
-            for at in range(0, size, _CHUNK_BYTES):
-                offset = at % _BLOCK_BYTES
-                await response.write(view[offset : offset + min(_CHUNK_BYTES, size - at)])
-            await response.write_eof()
+            async with watched(request):
+                for at in range(0, size, _CHUNK_BYTES):
+                    offset = at % _BLOCK_BYTES
+                    await response.write(view[offset : offset + min(_CHUNK_BYTES, size - at)])
+                await response.write_eof()
             return response
 
     return send
+
+
+def _sent_handler(guard: _Guard, sent: Downloads) -> _Handler:
+    async def tell(request: web.Request) -> web.StreamResponse:
+        async with guard.admit(request):
+            token = request.match_info["token"]
+            body = msgspec.json.encode(sent.take(_client(request), token, time.monotonic()))
+            guard.spend(request, len(body))
+            return web.Response(body=body, content_type="application/json")
+
+    return tell
 
 
 def _sink_handler(guard: _Guard, limits: WebLimits) -> _Handler:

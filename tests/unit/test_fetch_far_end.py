@@ -1,12 +1,14 @@
 """Down from and up to a far end of our own, over TLS."""
 
 import contextlib
+import time
 
 import pytest
-from fetch_peers import Trust
+from fetch_peers import Trust, answering, peer
 
 from probe.farend import FarEndConfig, serve
 from probe.fetch import FetchOrder, fetch
+from probe.fetch.sender import fetch_with_sender
 
 SIZE = 300_000
 
@@ -48,3 +50,41 @@ async def test_another_name_in_the_handshake_reaches_the_same_bytes(far_end):
     outcome = await fetch(order, far_end)
     assert (outcome.failure, outcome.fetch.sni) == (None, "trigger.example")
     assert outcome.fetch.body_bytes == SIZE
+
+
+async def test_the_far_end_tells_how_its_kernel_fared(far_end):
+    outcome = await fetch_with_sender(
+        FetchOrder(url=f"https://far.example/bytes/{SIZE}", limit_bytes=SIZE), far_end
+    )
+    record = outcome.fetch
+    assert (outcome.failure, record.body_bytes) == (None, SIZE)
+    assert record.url == f"https://far.example/bytes/{SIZE}"
+    assert record.sender_tcp_info[0].t_s == pytest.approx(0.0, abs=0.01)
+    assert record.sender_tcp_info[-1].rtt_s > 0
+    assert record.duration_s < 2
+
+
+async def test_a_slow_download_is_sampled_until_its_end(far_end):
+    taken = []
+
+    def slowly(_t_s, count):
+        taken.append(count)
+        time.sleep(0.02)  # a client that is slow to read
+        return False
+
+    outcome = await fetch_with_sender(
+        FetchOrder(url="https://far.example/bytes/5000000"), far_end, watch=slowly
+    )
+    samples = outcome.fetch.sender_tcp_info
+    assert len(samples) >= 2
+    assert [s.t_s for s in samples] == sorted(s.t_s for s in samples)
+    assert samples[-1].bytes_acked > SIZE
+
+
+async def test_a_server_that_is_no_far_end_tells_nothing_and_breaks_nothing(tmp_path, monkeypatch):
+    trust = Trust()
+    async with peer(answering(b"x" * 1000), tls=trust.server("site.example")) as port:
+        network = trust.network(tmp_path, monkeypatch, f"site.example:443=127.0.0.1:{port}")
+        outcome = await fetch_with_sender(FetchOrder(url="https://site.example/a"), network)
+    assert outcome.failure is None
+    assert outcome.fetch.sender_tcp_info == ()
