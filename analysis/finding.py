@@ -64,7 +64,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     ``log_odds`` is the natural logarithm of the odds, at even prior odds, that the service is
     interfered with: above 6.9 the chance of a false alarm is below 1 in 1,000. ``direction`` and
-    ``onset_packet`` (counted from 0) belong to call findings only and are absent elsewhere.
+    ``onset_packet`` (counted from 0) belong to call findings only and are absent elsewhere;
+    ``http`` is the version whose figures these are, absent but for fetches and uploads.
     """
 
     service: str
@@ -86,6 +87,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     direction: Direction | UnsetType | None = UNSET
     onset_packet: int | UnsetType | None = UNSET
+    http: str | UnsetType = UNSET
 
 
 _encoder = msgspec.json.Encoder()

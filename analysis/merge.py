@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from analysis import sentences
 from analysis.finding import Finding, Rate, Slowdown, Window
 from analysis.shares import excess
 
@@ -18,6 +19,7 @@ BAD: Final = ("throttled", "blocked", "call_degraded")
 #: A judge calls at most 1 clean session in 1,000; ten times that allows for lines that are odd.
 FALSE_CALLS: Final = 0.01
 _SURE: Final = 0.001
+_AGES: Final = ("http/1.1", *sentences.VERSIONS)
 
 _T = TypeVar("_T")
 
@@ -49,7 +51,7 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
 
     Returns:
         The session with the strongest evidence for the common verdict, its figures replaced by
-        those of all sessions that agree.
+        those of all sessions that agree; of several versions of HTTP, by those of the oldest.
     """
     decided = [item for item in sessions if item.verdict in BAD or item.verdict == "normal"]
     bad = [item for item in decided if item.verdict in BAD]
@@ -61,7 +63,8 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
     else:
         common = _most_common([item.verdict for item in bad])
         agreeing = [item for item in bad if item.verdict == common]
-    best = max(agreeing, key=lambda item: abs(item.log_odds))
+    alike = _of_one_version(agreeing)
+    best = max(alike, key=lambda item: abs(item.log_odds))
     since, until = _dates(decided) if agreeing[0].verdict in BAD else (None, None)
     return msgspec.structs.replace(
         best,
@@ -72,14 +75,30 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         sessions=sum(item.sessions for item in sessions),
         pairs=sum(item.pairs for item in sessions),
         grade=min(item.grade for item in agreeing),
-        mechanism=_most_common([item.mechanism for item in agreeing]),
-        rate_bps=_rate([item.rate_bps for item in agreeing if item.rate_bps]),
-        slowdown=_slowdown([item.slowdown for item in agreeing if item.slowdown]),
+        mechanism=_most_common([item.mechanism for item in alike]),
+        rate_bps=_rate([item.rate_bps for item in alike if item.rate_bps]),
+        slowdown=_slowdown([item.slowdown for item in alike if item.slowdown]),
         since=since or best.since,
         until=until or best.until,
         log_odds=sum(item.log_odds for item in decided or sessions),
-        why=_why(best, len(agreeing), sessions),
+        why=_why(best, len(agreeing), sessions) + _otherwise(best, agreeing),
     )
+
+
+def _of_one_version(agreeing: Sequence[Finding]) -> list[Finding]:
+    """Pick the sessions over the oldest version of HTTP: each may have a rate of its own."""
+    ages = [_AGES.index(item.http) if item.http in _AGES else 0 for item in agreeing]
+    return [item for item, age in zip(agreeing, ages, strict=True) if age == min(ages)]
+
+
+def _otherwise(best: Finding, agreeing: Sequence[Finding]) -> str:
+    """Name the rates over other versions of HTTP."""
+    said = ""
+    for version, name in sentences.VERSIONS.items():
+        rates = [item.rate_bps for item in agreeing if item.http == version and item.rate_bps]
+        if version != best.http and (rate := _rate(rates)):
+            said += f" Over {name}: {sentences.rate(rate)}."
+    return said
 
 
 def _by_chance(bad: int, decided: int) -> bool:

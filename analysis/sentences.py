@@ -16,6 +16,8 @@ GRADES: Final = {
     "C": "grade C: another server at the same time",
     "D": "grade D: only the past",
 }
+#: Versions of HTTP that are worth a word, oldest first.
+VERSIONS: Final = {"h2": "HTTP/2", "h3": "QUIC"}
 _LARGEST_ODDS: Final = 1e6
 _MEGA: Final = 1e6
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET
 
-from analysis import conclude_call, conclude_fetch, conclude_reach
+from analysis import conclude_call, conclude_fetch, conclude_reach, sentences
 from analysis.conclusion import Conclusion, Want
 from analysis.finding import Finding, Window
 from analysis.messaging import messages_work
@@ -72,6 +72,7 @@ def judge(trials: Sequence[Measurement], *, offset: float = 0.0) -> Finding:
         why=conclusion.why + _messages(conclusion, own),
         direction=conclusion.direction if is_call else UNSET,
         onset_packet=conclusion.onset_packet if is_call else UNSET,
+        http=_http(own) or UNSET,
     )
 
 
@@ -118,12 +119,20 @@ def _conclude(own: Sequence[Measurement], offset: float) -> Conclusion:
     if kind == "fetch":
         beside = [trial for trial in own if not is_compared(trial)]
         name = f"{service} upload" if own[0].subject == "upload" else service
+        version = sentences.VERSIONS.get(_http(own) or "")
+        name += f" over {version}" if version else ""
         return conclude_fetch.conclude(name, grade, pairs, offset=offset, beside=beside)
     if kind == "call":
         return conclude_call.conclude(service, grade, pairs)
     if kind == "reach":
         return conclude_reach.conclude(service, grade, pairs)
     raise ValueError(f"found {kind} trials, expected fetch, call or reach: these have a verdict")
+
+
+def _http(own: Sequence[Measurement]) -> str | None:
+    """Name the version a session speaks: its controls' where no target got that far."""
+    spoken = {trial.arm: trial.fetch.http for trial in own if trial.fetch and trial.fetch.http}
+    return spoken.get("target") or spoken.get("control")
 
 
 def _grade(own: Sequence[Measurement]) -> Literal["A", "B", "C", "D"]:

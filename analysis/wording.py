@@ -90,7 +90,7 @@ def _two_figures(value: float) -> str:
 def _figures(finding: Finding, trials: Sequence[Measurement]) -> str:
     match finding.kind:
         case "fetch" | "upload":
-            return _fetch_figures(trials)
+            return _fetch_figures([t for t in trials if _is_of(finding, t)])
         case "call":
             return _call_figures(trials)
         case _:
@@ -106,6 +106,11 @@ def _fetch_figures(trials: Sequence[Measurement]) -> str:
     if control is None:
         return f"{rate(target)}, no control"
     return f"{target / 1e6:.2g} against {_two_figures(control / 1e6)} Mbit/s"
+
+
+def _is_of(finding: Finding, trial: Measurement) -> bool:
+    """Whether a trial, as far as it got, was over the finding's version of HTTP."""
+    return trial.fetch is None or trial.fetch.http in (None, finding.http) or not finding.http
 
 
 def _goodput_bps(trials: Sequence[Measurement], arm: Arm) -> float | None:

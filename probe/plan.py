@@ -11,7 +11,7 @@ import msgspec
 
 from probe.limits import RELAY_FLOW_S
 from probe.measurement import ControlKind, HttpVersion, Kind, Subject
-from probe.targets import CallTarget, Control, FarEnd, Service, Targets
+from probe.targets import CallTarget, Control, FarEnd, FetchTarget, Service, Targets
 
 #: Bytes of a transfer that only confirms: enough to show a 128 kbit/s policer beyond its burst,
 #: few enough not to keep the volunteer waiting.
@@ -272,13 +272,7 @@ def _sessions(targets: Targets, name: str, service: Service) -> Iterator[Session
     fetchable = next((c for c in controls if c.url), None)
     if fetchable and fetchable.url:
         for fetch in service.fetch:
-            yield FetchSession(
-                name,
-                "C",
-                FetchArm(fetch.url, fetch.http[0]),
-                FetchArm(fetchable.url, fetchable.http[0]),
-                limit_bytes=min(fetch.min_bytes, fetchable.min_bytes),
-            )
+            yield from _fetch_sessions(name, fetch, fetchable)
         if service.reach:
             addresses = tuple(reach.address for reach in service.reach)
             yield ReachSession(name, addresses, origin(fetchable.url))
@@ -290,6 +284,22 @@ def _sessions(targets: Targets, name: str, service: Service) -> Iterator[Session
     )
     for call in service.call:
         yield from _call_sessions(targets, name, call, messaging)
+
+
+def _fetch_sessions(name: str, fetch: FetchTarget, control: Control) -> Iterator[FetchSession]:
+    """Plan a session a version of HTTP: a censor may hold TCP and QUIC to rates of their own.
+
+    QUIC is compared with QUIC only: where UDP does not pass, that is no matter of the service.
+    """
+    for http in fetch.http:
+        if http in control.http or http != "h3":
+            yield FetchSession(
+                name,
+                "C",
+                FetchArm(fetch.url, http),
+                FetchArm(control.url or "", http if http in control.http else control.http[0]),
+                limit_bytes=min(fetch.min_bytes, control.min_bytes),
+            )
 
 
 def _upload(far_end: FarEnd, name: str, trigger: str, neutral_url: str) -> FetchSession:

@@ -134,3 +134,20 @@ def test_the_chance_of_so_many_hits_is_that_of_the_binomial():
     assert excess(0, 5, 0.01) == 1.0
     assert excess(1, 2, 0.25) == pytest.approx(1 - 0.75**2)
     assert excess(3, 3, 0.01) == pytest.approx(1e-6)
+
+
+def over(http, value, **fields):
+    return finding("throttled", http=http, rate_bps=Rate(value=value), why="It is.", **fields)
+
+
+def test_versions_of_http_keep_rates_of_their_own():
+    merged = merge_cell([over("h3", 512e3, day=0), over("http/1.1", 128e3), over("h3", 513e3)])
+    assert (merged.http, merged.rate_bps.value) == ("http/1.1", 128e3)
+    assert merged.why.endswith("Over QUIC: 512 kbit/s.")
+    assert merged.sessions == 3
+
+
+def test_what_only_quic_suffers_is_said_of_quic():
+    merged = merge_cell([finding("normal", http="http/1.1"), over("h3", 512e3)])
+    assert (merged.verdict, merged.http, merged.rate_bps.value) == ("throttled", "h3", 512e3)
+    assert "Over" not in merged.why

@@ -3,6 +3,7 @@
 import random
 from datetime import date
 
+import msgspec
 import pytest
 
 from probe.plan import (
@@ -196,3 +197,19 @@ def test_what_only_confirms_is_smaller_and_sooner_over() -> None:
     assert isinstance(session, FetchSession)
     assert further.limit_bytes < session.limit_bytes
     assert further.limit_s < session.limit_s
+
+
+def test_every_version_of_http_is_a_session_and_quic_has_quic_for_a_control() -> None:
+    given = targets()
+    every = ("http/1.1", "h2", "h3")
+    (target,) = given.services["twitter"].fetch
+    spoken = msgspec.structs.replace(target, http=every)
+    given.services["twitter"] = msgspec.structs.replace(given.services["twitter"], fetch=(spoken,))
+
+    def versions() -> list[tuple[str, str]]:
+        sessions = plan_of(given, only=("twitter",)).sessions
+        return [(s.target.http, s.control.http) for s in sessions if isinstance(s, FetchSession)]
+
+    assert versions() == [("http/1.1", "http/1.1"), ("h2", "http/1.1")]
+    given.controls["pages"] = msgspec.structs.replace(given.controls["pages"], http=every)
+    assert versions() == [(version, version) for version in every]

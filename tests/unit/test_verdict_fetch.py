@@ -274,3 +274,15 @@ def test_a_finding_has_exactly_the_agreed_fields():
         "verdict", "mechanism", "rate_bps", "slowdown", "since", "until", "log_odds", "why",
     ]  # fmt: skip
     assert from_json(to_json(finding)) == finding
+
+
+def test_a_session_over_quic_says_so():
+    finding = judge(session(rounds(policed, fetch_fields={"http": "h3"})))
+    assert finding.http == "h3"
+    assert finding.why.startswith("twitter over QUIC is ")
+
+
+def test_the_version_is_the_controls_where_no_target_got_that_far():
+    targets = [failed_fetch(failure.TIMEOUT, number) for number in range(3)]
+    finding = judge(session(targets, fetch_fields={"http": "h3"}))
+    assert (finding.verdict, finding.http) == ("blocked", "h3")
