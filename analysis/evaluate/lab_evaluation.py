@@ -45,7 +45,7 @@ def evaluate(folder: Path, runs: Sequence[Ran], presets: Mapping[str, Preset]) -
     Args:
         folder: holds the records.
         runs: what was run.
-        presets: with today's expectations; runs of presets it lacks are discarded.
+        presets: with today's expectations; runs that could not be made today are discarded.
 
     Returns:
         Outcomes of the runs that count, and the others with the reason.
@@ -58,7 +58,7 @@ def evaluate(folder: Path, runs: Sequence[Ran], presets: Mapping[str, Preset]) -
         lag_s = max((lag(trials) for trials in sessions), default=0.0)
         lags.append(lag_s)
         preset = presets.get(ran.cell.preset)
-        if preset is None:
+        if preset is None or ran.cell.engine not in preset.engines:
             discarded.append(Discarded(ran.cell.path, "there is no such preset any more"))
         elif why := unfit(ran, lag_s):
             discarded.append(Discarded(ran.cell.path, why))
