@@ -24,6 +24,7 @@ from analysis import (
     slowdown,
 )
 from analysis.conclusion import Conclusion
+from analysis.fetches import FetchFigures
 from analysis.finding import Rate, Slowdown
 from analysis.judge_fetch import Comparison, Reading
 from analysis.mechanism import Answer, Load
@@ -231,15 +232,23 @@ def loads(parallel: Sequence[Measurement], compared: Sequence[Comparison]) -> tu
     Returns:
         One load per single transfer and one per group of parallel ones (same round).
     """
-    groups: dict[tuple[int, int], float] = {}
+    groups: dict[tuple[int, int], list[FetchFigures]] = {}
     for trial in parallel:
         if trial.fetch is not None and trial.fetch.parallel > 1 and trial.failure is None:
             key = trial.fetch.parallel, trial.round
-            groups[key] = groups.get(key, 0.0) + fetches.figures(trial).goodput_bps
+            groups.setdefault(key, []).append(fetches.figures(trial))
     if not groups:
         return ()
     single = [Load(1, c.target.goodput_bps) for c in compared]
-    return (*single, *(Load(count, total) for (count, _), total in groups.items()))
+    several = (
+        Load(
+            count,
+            sum(flow.goodput_bps for flow in flows),
+            tuple(flow.late_goodput_bps for flow in flows if flow.late_goodput_bps),
+        )
+        for (count, _), flows in groups.items()
+    )
+    return (*single, *several)
 
 
 def _clear(case: Case, slower: Slowdown) -> Conclusion:

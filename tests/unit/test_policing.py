@@ -113,6 +113,18 @@ def test_a_rate_that_grows_with_connections_is_not_one_policers():
     assert classify(transfers(trials, loads=apart)).mechanism == "random_loss"
 
 
+def test_one_rate_for_each_of_several_connections_is_a_policer_of_connections():
+    lossy = [
+        fetch(number=n, arrivals=lossy_arrivals(bps, n), out_of_order=0.17)
+        for n, bps in enumerate((1e6, 1.03e6, 1.01e6))
+    ]
+    late = figures(lossy[0]).late_goodput_bps
+    alike = (Load(1, 1e6), Load(2, 2e6, (late, 1.01 * late)))
+    apart = (Load(1, 1e6), Load(2, 2e6, (0.7 * late, 1.4 * late)))
+    assert classify(transfers(lossy, loads=alike)).mechanism == "policed"
+    assert classify(transfers(lossy, loads=apart)).mechanism == "random_loss"
+
+
 def test_a_queue_that_the_control_meets_too_is_not_blamed_on_a_shaper():
     trials = [fetch(number=n, bps=1e6, rtt_ratio=6.0) for n in range(3)]
     controls = [fetch("control", n, rtt_ratio=4.0) for n in range(3)]
