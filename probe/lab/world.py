@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from probe.measurement import HttpVersion
+
 #: Enough to show a 128 kbit/s policer, and still over within 30 s under one.
 OBJECT_BYTES: Final = 480_000
 OBJECT_PATH: Final = f"/bytes/{OBJECT_BYTES}"
@@ -21,6 +23,7 @@ HTTPS_PORT: Final = 443
 #: Home in the lab; the netns engine gives it this address.
 HOME: Final = "198.18.0.2"
 _SOURCE: Final = "the lab"
+_TCP_AND_QUIC: Final[tuple[HttpVersion, ...]] = ("http/1.1", "h3")
 _SHELF_LIFE: Final = timedelta(days=30)
 
 Role = Literal["service", "foreign", "domestic", "relay_control", "far_end"]
@@ -31,7 +34,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
     ``names`` answer HTTPS on port 443, the first is the one fetched; ``accepts`` are TCP ports
     that take a connection; ``stun`` UDP ports that answer a Binding request; ``shapes`` what calls
-    of this service look like; ``calls`` the UDP ports of a far end.
+    of this service look like; ``calls`` the UDP ports of a far end; ``http`` the versions to fetch
+    with where the lab serves them.
     """
 
     key: str
@@ -44,6 +48,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     stun: tuple[int, ...] = ()
     shapes: tuple[str, ...] = ()
     calls: tuple[int, ...] = ()
+    http: tuple[HttpVersion, ...] = ("http/1.1",)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -59,6 +64,7 @@ SITES: Final = (
         role="foreign",
         address="198.18.1.1",
         names=("pages.example",),
+        http=_TCP_AND_QUIC,
     ),
     Site(
         key="wiki",
@@ -66,6 +72,7 @@ SITES: Final = (
         role="foreign",
         address="198.18.1.2",
         names=("wiki.example",),
+        http=_TCP_AND_QUIC,
     ),
     Site(
         key="post",
@@ -104,6 +111,7 @@ SITES: Final = (
         group="video",
         address="198.18.12.1",
         names=("rr1---sn-lab.googlevideo.com", "www.youtube.com"),
+        http=_TCP_AND_QUIC,
     ),
     Site(
         key="google",
@@ -160,11 +168,12 @@ def site(key: str) -> Site:
     return {one.key: one for one in SITES}[key]
 
 
-def targets_toml(today: date) -> str:
+def targets_toml(today: date, *, quic: bool = False) -> str:
     """Write a targets file for a probe inside the lab.
 
     Args:
         today: the day it is written; it expires a month later.
+        quic: whether the engine carries QUIC, so that it is worth naming.
 
     Returns:
         TOML text.
@@ -173,29 +182,29 @@ def targets_toml(today: date) -> str:
     far = next(one for one in SITES if one.role == "far_end")
     url = f"https://{far.names[0]}:{HTTPS_PORT}"
     head.append(f"far_end = {{ url = {json.dumps(url)}, calls = {list(far.calls)} }}")
-    return "\n".join([*head, *(line for one in SITES for line in _tables(one))]) + "\n"
+    return "\n".join([*head, *(line for one in SITES for line in _tables(one, quic))]) + "\n"
 
 
-def _tables(one: Site) -> Iterator[str]:
+def _tables(one: Site, quic: bool) -> Iterator[str]:
     if one.role == "service":
-        yield from _service(one)
+        yield from _service(one, quic)
     elif one.role != "far_end":
         yield from ("", f"[controls.{one.key}]", f"name = {json.dumps(one.title)}")
         if one.names:
-            yield f"url = {_object(one)}"
+            yield from (f"url = {_object(one)}", _versions(one, quic))
         else:
             yield f"relay = {_relays(one)[1:-1]}"
         yield f'scope = "{"domestic" if one.role == "domestic" else "foreign"}"'
         yield f"source = {json.dumps(_SOURCE)}"
 
 
-def _service(one: Site) -> Iterator[str]:
+def _service(one: Site, quic: bool) -> Iterator[str]:
     controls = [other.key for other in SITES if other.role == "foreign"]
     table = f"services.{one.key}"
     yield from ("", f"[{table}]", f"name = {json.dumps(one.title)}")
     yield from (f"group = {json.dumps(one.group)}", f"controls = {json.dumps(controls)}")
     yield f"trigger_names = {json.dumps(one.names)}"
-    yield from ("", f"[[{table}.fetch]]", f"url = {_object(one)}", _source())
+    yield from ("", f"[[{table}.fetch]]", f"url = {_object(one)}", _versions(one, quic), _source())
     for port in one.accepts:
         yield from ("", f"[[{table}.reach]]", f'address = "{one.address}:{port}"', _source())
     if one.shapes:
@@ -208,6 +217,11 @@ def _service(one: Site) -> Iterator[str]:
 
 def _object(one: Site) -> str:
     return json.dumps(f"https://{one.names[0]}{OBJECT_PATH}")
+
+
+def _versions(one: Site, quic: bool) -> str:
+    spoken = [version for version in one.http if quic or version != "h3"]
+    return f"http = {json.dumps(spoken)}"
 
 
 def _relays(one: Site) -> str:

@@ -125,3 +125,11 @@ def test_no_two_sites_share_an_address_or_a_name():
     names = [name for site in world.SITES for name in site.names]
     assert len(set(addresses)) == len(addresses)
     assert len(set(names)) == len(names)
+
+
+def test_quic_is_named_only_where_the_engine_carries_it(tmp_path):
+    for quic, spoken in ((False, {("http/1.1",)}), (True, {("http/1.1",), ("http/1.1", "h3")})):
+        file = tmp_path / "targets.toml"
+        file.write_text(world.targets_toml(date(2026, 11, 21), quic=quic))
+        found = targets.load(file)
+        assert {fetch.http for one in found.services.values() for fetch in one.fetch} == spoken

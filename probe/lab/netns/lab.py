@@ -143,7 +143,7 @@ class NetnsLab:
         (home / "hosts").write_text("\n".join(lines) + "\n")
         (home / "resolv.conf").write_text(f"nameserver {resolver}\n")
         today = datetime.now(tz=UTC).date()
-        self.targets_file.write_text(world.targets_toml(today))
+        self.targets_file.write_text(world.targets_toml(today, quic=True))
         servers.write_certificates(self.folder)
         servers.write_object(self.folder, self.seed)
 
