@@ -4,11 +4,12 @@
 #   make test     every test this machine can run (as root: the network-namespace tests too)
 #   make lint     style, formatting and types
 #   make bench    the benchmarks
+#   make accuracy DATA=FOLDER   docs/accuracy.md anew: how often the answers are right
 #   make lock     choose the newest versions of the dependencies again
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: install demo test lint bench lock
+.PHONY: install demo test lint bench accuracy lock
 
 bin := .venv/bin
 pip := $(bin)/python -m pip --disable-pip-version-check --quiet --quiet
@@ -29,6 +30,20 @@ lint: install
 
 bench: install
 	set -e; for bench in $(wildcard tests/bench/bench_*.py); do echo "== $$bench"; $(bin)/python $$bench; done
+
+# DATA holds policing/ and twitter-2021/, labelled measurements from elsewhere; LAB the records of
+# the emulated censors, of which those that are there already are judged and not run again.
+LAB ?= build/lab
+LAB_RUNS ?= 1
+evaluate := $(bin)/analysis evaluate
+accuracy: install
+	@test -d "$(DATA)" || { echo "Found no folder DATA=$(DATA)," \
+	  "expected one with policing/ and twitter-2021/: make accuracy DATA=FOLDER" >&2; exit 2; }
+	set -e; { printf '# How often the answers are right\n\nMade by `make accuracy` and not by hand.\n\n'; \
+	  $(evaluate) simulated; $(evaluate) captures $(DATA)/policing; \
+	  $(evaluate) twitter2021 $(DATA)/twitter-2021/measurements.csv.gz; \
+	  $(evaluate) lab --runs $(LAB_RUNS) --output $(LAB); } > docs/.accuracy.md
+	mv docs/.accuracy.md docs/accuracy.md
 
 # The console scripts point at the sources, so only a change of the project's own metadata needs
 # a second install.
