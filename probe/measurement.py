@@ -208,13 +208,38 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float | None = None
 
 
+class WebRtc(msgspec.Struct, frozen=True, kw_only=True):
+    """What a real WebRTC stack counted of its own call (``getStats``), beside our trace.
+
+    ``path`` is ``relayed`` where a TURN server carried it. Names follow the W3C's statistics:
+    what we sent (outbound-rtp), what came here (inbound-rtp), what the far end's stack reported of
+    our packets (``remote_``: remote-inbound-rtp), and all of the transport. Only counts and times.
+    """
+
+    path: Literal["direct", "relayed"] = "direct"
+    packets_sent: int | None = None
+    bytes_sent: int | None = None
+    packets_received: int | None = None
+    packets_lost: int | None = None
+    jitter_s: float | None = None
+    remote_packets_received: int | None = None
+    remote_packets_lost: int | None = None
+    remote_jitter_s: float | None = None
+    remote_rtt_s: float | None = None
+    transport_packets_sent: int | None = None
+    transport_packets_received: int | None = None
+    transport_bytes_sent: int | None = None
+    transport_bytes_received: int | None = None
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One call-shaped UDP flow; the flow it is paired with has the same session and round.
 
     ``peer`` says who answered: ``far_end`` (loss has a direction) or ``relay`` (it has not).
     ``setup`` is ``ok``, or what stopped the call before the first media packet. ``ended`` is
     ``complete``, or why the flow stopped early. ``messaging`` holds what the service's chat
-    servers and web side answered meanwhile, where they were asked.
+    servers and web side answered meanwhile, where they were asked. ``webrtc`` is there for the
+    shape ``webrtc``.
     """
 
     peer: Literal["far_end", "relay"] = "far_end"
@@ -239,6 +264,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ended: Literal["complete", "silence", "unreachable", "interrupted"] = "complete"
     trace: Trace = Trace()
     messaging: tuple[Check, ...] = ()
+    webrtc: WebRtc | None = None
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):

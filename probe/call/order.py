@@ -14,7 +14,20 @@ from probe.measurement import Call
 MAX_DURATION_S: Final = 60.0
 MAX_RELAY_DURATION_S: Final = 20.0
 RELAY_PROFILE: Final = "voip-60"
+#: A real WebRTC call; Opus frames of 20 ms, as browsers send them.
+WEBRTC: Final = "webrtc"
+WEBRTC_PROFILE: Final = "voip-20"
+MISSING: Final = "found no aiortc, expected it: pip install 'throttle-probe[webrtc]'"
 _MAX_PORT: Final = 65_535
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """A TURN server of our own, and what it lets us in with."""
+
+    host: str
+    port: int
+    username: str
+    credential: str
 
 
 class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +39,13 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
         host: name or address of the peer.
         port: its UDP port.
         profile: how often and how large; a key of ``probe.call.profiles.INTERVAL_S``.
-        shape: a key of ``probe.call.shapes.SHAPES``; a relay's is not used.
+        shape: a key of ``probe.call.shapes.SHAPES``; a relay's is not used. ``webrtc`` is a real
+            WebRTC call: host and port are the far end's web side, the profile is ``voip-20``.
         duration_s: how long media is sent.
         seed: fixes the size sequence; both flows of a pair have the same.
         local_port: UDP port to call from; 0 takes a fresh one, as every trial but one through a
             punched hole should.
+        turn: relays a WebRTC call; ``None`` for a direct one.
     """
 
     peer: Literal["far_end", "relay"] = "far_end"
@@ -41,12 +56,13 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = 20.0
     seed: int = 0
     local_port: int = 0
+    turn: Turn | None = None
 
     def __post_init__(self) -> None:
         """Refuse an order that cannot be carried out, or would be impolite to a relay."""
         for what, found, known in (
             ("profile", self.profile, INTERVAL_S),
-            ("shape", self.shape, SHAPES),
+            ("shape", self.shape, (*SHAPES, WEBRTC)),
         ):
             if found not in known:
                 raise ValueError(f"found {what} {found!r}, expected one of {', '.join(known)}")
@@ -59,6 +75,11 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"found profile {self.profile!r} for a relay, expected {RELAY_PROFILE!r}: "
                 "17 packets a second is the most somebody else's server gets"
+            )
+        if self.shape == WEBRTC and (self.peer, self.profile) != ("far_end", WEBRTC_PROFILE):
+            raise ValueError(
+                f"found a WebRTC call with {self.profile!r} to a {self.peer}, expected "
+                f"{WEBRTC_PROFILE!r} to a far_end"
             )
 
 

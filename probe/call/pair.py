@@ -6,13 +6,14 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from probe.call.flow import Address, Flow
 from probe.call.ledger import Ledger
-from probe.call.order import CallOrder, CallOutcome
+from probe.call.order import WEBRTC, CallOrder, CallOutcome
 from probe.call.profiles import INTERVAL_S, packets, sizes
 from probe.call.talk import FarEndTalk, RelayTalk, Talk
+from probe.call.webrtc import WebRtcTrial
 from probe.clock import WallOffset
 from probe.loop_lag import LoopLag
 from probe.measurement import Call, DnsAnswer
@@ -65,25 +66,46 @@ async def call_flows(orders: Sequence[CallOrder], network: Resolver) -> tuple[Ca
     Raises:
         ValueError: the shape of one does not fit the sizes they share.
     """
-    like = next((order.shape for order in orders if order.shape != "random"), "random")
+    own = (order.shape for order in orders if order.shape not in ("random", WEBRTC))
+    like = next(own, "random")
     wall = WallOffset()
-    trials = [_Trial(order, like, wall) for order in orders]
+    trials = [_make(order, like, wall) for order in orders]
     try:
         async with LoopLag() as lag:
             await asyncio.gather(*(trial.set_up(network) for trial in trials))
             start_ns = time.monotonic_ns() + _LEAD_NS
             await asyncio.gather(
                 *(
-                    trial.flow.media(start_ns + trial.interval_ns * index // len(trials))
+                    trial.media(start_ns + trial.interval_ns * index // len(trials))
                     for index, trial in enumerate(trials)
                 )
             )
-            await asyncio.gather(*(trial.flow.finish() for trial in trials))
+            await asyncio.gather(*(trial.finish() for trial in trials))
     finally:
         for trial in trials:
-            trial.flow.close()
+            await trial.close()
     wall.watch()
     return tuple(trial.outcome(lag.worst_s, wall.step_ns / _NS) for trial in trials)
+
+
+class _Phases(Protocol):
+    """What the flows made at once have in common: set up, sent, finished and closed together."""
+
+    interval_ns: int
+
+    async def set_up(self, network: Any) -> None: ...
+
+    async def media(self, start_ns: int) -> None: ...
+
+    async def finish(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def outcome(self, loop_lag_s: float | None, clock_step_s: float) -> CallOutcome: ...
+
+
+def _make(order: CallOrder, like: str, wall: WallOffset) -> _Phases:
+    return WebRtcTrial(order) if order.shape == WEBRTC else _Trial(order, like, wall)
 
 
 class _Trial:
@@ -118,6 +140,15 @@ class _Trial:
             await self.flow.set_up(addresses)
         else:
             self.flow.failure = answer.failure
+
+    async def media(self, start_ns: int) -> None:
+        await self.flow.media(start_ns)
+
+    async def finish(self) -> None:
+        await self.flow.finish()
+
+    async def close(self) -> None:
+        self.flow.close()
 
     def outcome(self, loop_lag_s: float | None, clock_step_s: float) -> CallOutcome:
         flow, order = self.flow, self.order

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from probe.call.order import MISSING
 from probe.commands.options import Names, option
 from probe.exits import CommandError, Status
-from probe.farend import FarEndConfig, RunningFarEnd
+from probe.farend import FarEndConfig, RunningFarEnd, WebRtcLimits
 from probe.farend import serve as open_far_end
+from probe.farend.webrtc import is_possible
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -33,23 +35,31 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="PORT,..",
     help="UDP ports that answer STAMP (RFC 8762: 862) for routers' own tools; none by default.",
 )
+@option("--webrtc", is_flag=True, help="Take WebRTC calls too; needs the extra webrtc.")
+@option("--replay-port", type=int, default=8443, help="TCP port that answers replays.")
 @option("--certificate", type=_FILE, required=True, help="Certificate chain, PEM.")
 @option("--key", type=_FILE, required=True, help="Its private key, PEM.")
 def serve(
     *,
     host: str,
     https_port: int,
+    replay_port: int,
     calls: tuple[str, ...],
     stamp: tuple[str, ...],
+    webrtc: bool,
     certificate: Path,
     key: Path,
 ) -> int:
     """Be a far end until interrupted. It writes no client's address anywhere."""
+    if webrtc and not is_possible():
+        raise CommandError(f"--webrtc: {MISSING}", Status.USAGE)
     config = FarEndConfig(
         host=host,
         https_port=https_port,
+        replay_port=replay_port,
         calls=tuple(_port("--calls", text) for text in calls),
         stamp=tuple(_port("--stamp", text) for text in stamp),
+        webrtc=WebRtcLimits() if webrtc else None,
         certificate=certificate,
         key=key,
     )
@@ -63,7 +73,7 @@ async def _serve(config: FarEndConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with open_far_end(config) as running:
-            click.echo(_describe(running), err=True)
+            click.echo(_describe(running, webrtc=config.webrtc is not None), err=True)
             await stop.wait()
     except OSError as error:
         raise CommandError(
@@ -72,11 +82,13 @@ async def _serve(config: FarEndConfig) -> None:
         ) from error
 
 
-def _describe(running: RunningFarEnd) -> str:
+def _describe(running: RunningFarEnd, *, webrtc: bool) -> str:
     calls = ", ".join(map(str, running.call_ports))
     stamp = ", ".join(map(str, running.stamp_ports))
     also = f", STAMP on UDP {stamp}" if stamp else ""
-    return f"Far end: https on {running.https_port}, calls on UDP {calls}{also}."
+    also += "; takes WebRTC calls" if webrtc else ""
+    web = f"https on {running.https_port}, replays on {running.replay_port}"
+    return f"Far end: {web}, calls on UDP {calls}{also}."
 
 
 def _port(flag: str, text: str) -> int:

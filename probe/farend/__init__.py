@@ -3,5 +3,6 @@
 from probe.farend.reflector import ReflectorLimits
 from probe.farend.serve import FarEndConfig, RunningFarEnd, serve
 from probe.farend.web import WebLimits
+from probe.farend.webrtc import WebRtcLimits
 
-__all__ = ["FarEndConfig", "ReflectorLimits", "RunningFarEnd", "WebLimits", "serve"]
+__all__ = ["FarEndConfig", "ReflectorLimits", "RunningFarEnd", "WebLimits", "WebRtcLimits", "serve"]
