@@ -160,7 +160,7 @@ def evaluate() -> None:
 @option("--jobs", type=click.IntRange(min=1), default=6, show_default=True, help="Labs at once.")
 @option("--only", default="", metavar="PRESET,..", help="Only these presets.")
 @option("--engine", type=Word(ENGINES), default=None, help="loopback or netns instead of both.")
-@option("--first-seed", type=int, default=1000, show_default=True, help="Of the runs.")
+@option("--first-seed", type=int, default=None, help="Of the runs.  [default: one never tuned on]")
 @option(
     "-o",
     "--output",

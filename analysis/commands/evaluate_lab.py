@@ -14,7 +14,15 @@ import msgspec
 from analysis.commands import Voice
 from analysis.errors import DataError
 from analysis.evaluate.lab_evaluation import evaluate
-from analysis.evaluate.lab_matrix import ENGINES, Cell, Engine, Preset, matrix, quick_matrix
+from analysis.evaluate.lab_matrix import (
+    ENGINES,
+    FIRST_REPORTED_SEED,
+    Cell,
+    Engine,
+    Preset,
+    matrix,
+    quick_matrix,
+)
 from analysis.evaluate.lab_report import markdown, row
 from analysis.evaluate.lab_runs import Ran, known_presets, run_all
 from analysis.evaluate.lab_runs import kept as kept_runs
@@ -27,7 +35,7 @@ def run(
     jobs: int,
     only: str,
     engine: Engine | None,
-    first_seed: int,
+    first_seed: int | None,
     output: Path | None,
     kept: Path | None,
     as_json: bool,
@@ -41,7 +49,7 @@ def run(
         jobs: labs at once.
         only: names of presets with commas between; empty for all.
         engine: one engine instead of both.
-        first_seed: of the runs.
+        first_seed: of the runs; the first that no rule was made on if None.
         output: where to keep the records.
         kept: judge these records instead of making any.
         as_json: print outcomes instead of tables.
@@ -57,10 +65,11 @@ def run(
     with _folder(kept or output) as folder:
         if kept is None:
             engines = (engine,) if engine else ENGINES
+            first = FIRST_REPORTED_SEED if first_seed is None else first_seed
             cells = (
-                quick_matrix(presets, engines, first_seed)
+                quick_matrix(presets, engines, first)
                 if quick
-                else matrix(presets, engines, range(first_seed, first_seed + runs))
+                else matrix(presets, engines, range(first, first + runs))
             )
             _run(cells, folder, jobs, voice)
         made = [
