@@ -33,7 +33,7 @@ def read(trials: Sequence[Measurement]) -> Counted | None:
         What it is, by tests that agree; ``unclear`` where they do not or the control's stop too;
         ``None`` if there were none.
     """
-    tests = [t for t in trials if t.fetch is not None and t.fetch.test != "plain"]
+    tests = [t for t in trials if t.fetch is not None and t.fetch.test.startswith("freeze")]
     if not tests:
         return None
     if any(t.failure is not None for t in tests if t.arm == "control"):

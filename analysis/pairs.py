@@ -25,7 +25,8 @@ def is_compared(trial: Measurement) -> bool:
     Returns:
         False for what only tells how a target is slowed: several transfers at once, freeze tests.
     """
-    return trial.fetch is None or (trial.fetch.parallel == 1 and trial.fetch.test == "plain")
+    fetch = trial.fetch
+    return fetch is None or (fetch.parallel == 1 and not fetch.test.startswith("freeze"))
 
 
 def pair_up(trials: Sequence[Measurement]) -> tuple[Pair, ...]:

@@ -11,10 +11,11 @@ from msgspec import structs
 from probe.bench import Bench, Progress, Running
 from probe.fetch import FetchOrder, FetchOutcome, fetch
 from probe.fetch.freeze import freeze_by_bytes, freeze_by_packets
+from probe.fetch.replay import replay
 from probe.fetch.sender import fetch_with_sender
 from probe.fetch_trial import Made, Work, fetch_trial, goodput_bps, order_of, record_fetch
 from probe.limits import CONNECTIONS_PER_ADDRESS
-from probe.measurement import Arm, Measurement
+from probe.measurement import Arm, Fetch, Measurement
 from probe.network import Network
 from probe.plan import FetchSession, origin, subject
 from probe.recorder import Trial
@@ -128,12 +129,17 @@ async def _fetch_arm(
     running: Running, plan: FetchSession, arm: Arm, number: int, bench: Bench
 ) -> Measurement:
     watch = _watch(running, plan, arm, number, bench)
+    play = (plan.target if arm == "target" else plan.control).play
     from_far_end = plan.control_kind == "B" and plan.direction == "down"
-    carry_out = fetch_with_sender if from_far_end else fetch
+
+    async def work(order: FetchOrder) -> FetchOutcome:
+        if play:
+            return await replay(order, bench.network, inverted=play == "inverted", watch=watch)
+        carry_out = fetch_with_sender if from_far_end else fetch
+        return await carry_out(order, bench.network, watch=watch)
+
     place = _place(running, plan, arm, number)
-    record = await fetch_trial(
-        running, plan, place, bench, lambda order: carry_out(order, bench.network, watch=watch)
-    )
+    record = await fetch_trial(running, plan, place, bench, work)
     assert record.fetch is not None
     bench.line.carried(goodput_bps(record.fetch))
     return record
@@ -151,12 +157,16 @@ def _pushing(test: _Test, bench: Bench) -> Work:
     )
 
 
+def _pushes(fetch: Fetch) -> bool:
+    return fetch.test.startswith("freeze")
+
+
 def _watch(
     running: Running, plan: FetchSession, arm: Arm, number: int, bench: Bench
 ) -> Callable[[float, int], bool]:
     """Tell line and terminal how a transfer is going, and end it when its outcome is settled."""
     controls = [t.fetch for t in running.trials if t.arm == "control" and t.fetch]
-    speeds = [goodput_bps(control) for control in controls if control.test == "plain"]
+    speeds = [goodput_bps(control) for control in controls if not _pushes(control)]
     control_bps = min(speeds, default=0.0)
 
     def watch(t_s: float, size_bytes: int) -> bool:

@@ -28,8 +28,9 @@ ControlKind = Literal["A", "B", "C", "D"]
 #: Fate of one call packet. ``lost`` is a loss whose direction is not known.
 Fate = Literal["ok", "lost_up", "lost_down", "lost", "late", "duplicate"]
 HttpVersion = Literal["http/1.1", "h2", "h3"]
-#: A transfer to compare, or requests of ours that push past where a connection may freeze.
-FetchTest = Literal["plain", "freeze_bytes", "freeze_packets"]
+#: A transfer to compare: of HTTP, or of a recording and its bit-inverted copy; or requests of ours
+#: that push past where a connection may freeze.
+FetchTest = Literal["plain", "replay", "inverted", "freeze_bytes", "freeze_packets"]
 NetworkType = Literal["fixed", "mobile", "hosting", "unknown"]
 
 
@@ -145,8 +146,8 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True):
     ``handshake`` holds what the kernel had received at each read of the TLS handshake.
     ``body_bytes`` counts the body that arrived; ``expected_bytes`` what the server announced. Of
     an upload it counts what the peer's kernel has acknowledged. ``location`` is where a redirect
-    pointed, without its query. A ``test`` other than ``plain`` is no transfer: its ``body_bytes``
-    are the bytes of requests that were answered, out of ``expected_bytes``.
+    pointed, without its query. Of a ``test`` for freezes ``body_bytes`` are the bytes of
+    requests that were answered, out of ``expected_bytes``.
     """
 
     url: str

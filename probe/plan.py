@@ -49,12 +49,14 @@ class FetchArm(msgspec.Struct, frozen=True):
     """One side of a fetch pair.
 
     ``sni`` is another name to put in the handshake; the certificate cannot fit it then, so it is
-    not checked and the record says so.
+    not checked and the record says so. ``play`` makes it no fetch but a recording, played with the
+    far end plainly or with every bit inverted.
     """
 
     url: str
     http: HttpVersion
     sni: str | None = None
+    play: Literal["replay", "inverted"] | None = None
 
 
 class FetchSession(msgspec.Struct, frozen=True):
@@ -186,7 +188,8 @@ def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...
     Returns:
         Grade A: the service's own address, asked under the service's name and under the neutral
         host's. Grade B, where there is a far end: the far end, asked under a name known to
-        trigger and under the neutral host's. Best first; one that finds the same is enough.
+        trigger and under the neutral host's; then a recording that carries that name, played with
+        the far end, and its bit-inverted copy. Best first; one that finds the same is enough.
     """
     if not isinstance(session, FetchSession) or session.control_kind != "C":
         return ()
@@ -208,7 +211,20 @@ def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...
                 control=msgspec.structs.replace(far, sni=neutral),
             )
         )
+        planned.append(_replay(smaller, targets.far_end, triggers[0]))
     return tuple(planned)
+
+
+def _replay(session: FetchSession, far_end: FarEnd, trigger: str) -> FetchSession:
+    """Plan a recording beside its inverted copy (Kakhki et al., IMC 2015; Xue et al., IMC 2021)."""
+    url = f"http://{urlsplit(far_end.url).hostname}:{far_end.replay}/"
+    played = FetchArm(url, "http/1.1", sni=trigger, play="replay")
+    return msgspec.structs.replace(
+        session,
+        control_kind="B",
+        target=played,
+        control=msgspec.structs.replace(played, play="inverted"),
+    )
 
 
 def pair_bytes(session: Session) -> int:

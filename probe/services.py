@@ -77,10 +77,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FarEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """Our own server: the URL of its web side and the UDP ports that reflect calls."""
+    """Our own server: URL of its web side, UDP ports that reflect calls, TCP port of replays."""
 
     url: str
     calls: tuple[int, ...] = ()
+    replay: int = 8443
 
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):

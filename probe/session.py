@@ -52,8 +52,10 @@ async def _follow_up(running: Running, bench: Bench) -> None:
     if not isinstance(plan, FetchSession) or not running.trials:
         return
     left = dict(_FOLLOW_UPS)
-    if plan.direction == "up":
-        del left["freeze"]  # pushes requests at a server, and the far end's is not the question
+    if plan.direction == "up" or plan.target.play:
+        del left["freeze"]  # requests to a web server: neither is one's question
+    if plan.target.play:
+        del left["parallel"]
     while (want := bench.judge.want(running.trials)) in left:
         if not bench.limits.allows(pair_bytes(plan)):
             return

@@ -215,4 +215,8 @@ _CALL: Final[dict[str, Check]] = {
     "shapes": list_of(_shape),
     "source": one_line,
 }
-_FAR_END: Final[dict[str, Check]] = {"url": _URL, "calls": list_of(whole_number(1, 65535))}
+_FAR_END: Final[dict[str, Check]] = {
+    "url": _URL,
+    "calls": list_of(whole_number(1, 65535)),
+    "replay": whole_number(1, 65535),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import time
@@ -16,6 +17,7 @@ from probe.clock import Datagram, WallOffset
 from probe.farend.cookies import Cookies
 from probe.farend.reflector import Reflector, ReflectorLimits
 from probe.farend.rendezvous import Rendezvous
+from probe.farend.replay import Replay, ReplayLimits
 from probe.farend.stamp import StampReflector
 from probe.farend.udp import Answer, AnsweringSocket
 from probe.farend.web import WebLimits, make_app, quiet_logger
@@ -31,10 +33,12 @@ class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
         stamp: UDP ports that answer STAMP (RFC 8762: 862), none unless asked for: its senders
             prove no address.
         https_port: TCP port of the web side; ``None`` for none, 0 for a free one.
+        replay_port: TCP port that answers replays; ``None`` for none, 0 for a free one.
         certificate: its certificate chain, PEM.
         key: and private key, PEM.
         reflector: limits of the one.
         web: limits of the other.
+        replay: limits of replays.
         webrtc: limits of WebRTC calls on the web side; ``None`` for no such calls.
     """
 
@@ -42,19 +46,22 @@ class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[int, ...] = (3478, 1400, 599)
     stamp: tuple[int, ...] = ()
     https_port: int | None = 443
+    replay_port: int | None = None
     certificate: Path | None = None
     key: Path | None = None
     reflector: ReflectorLimits = ReflectorLimits()
     web: WebLimits = WebLimits()
+    replay: ReplayLimits = ReplayLimits()
     webrtc: WebRtcLimits | None = None
 
 
 class RunningFarEnd(msgspec.Struct, frozen=True):
-    """Where it listens: UDP ports in the order asked for, and the web side's TCP port."""
+    """Where it listens: UDP ports in the order asked for, TCP ports of web side and replays."""
 
     call_ports: tuple[int, ...]
     https_port: int | None
     stamp_ports: tuple[int, ...] = ()
+    replay_port: int | None = None
 
 
 @asynccontextmanager
@@ -98,7 +105,8 @@ async def serve(config: FarEndConfig) -> AsyncIterator[RunningFarEnd]:
         https_port = None
         if config.https_port is not None:
             https_port = await _serve_web(config, stack)
-        yield RunningFarEnd(calls, https_port, stamps)
+        replay_port = await _serve_replays(config, stack)
+        yield RunningFarEnd(calls, https_port, stamps, replay_port)
 
 
 def _listen(
@@ -116,6 +124,17 @@ def _listen(
         stack.callback(listener.close)
         port = listener.port
     return port
+
+
+async def _serve_replays(config: FarEndConfig, stack: AsyncExitStack) -> int | None:
+    if config.replay_port is None:
+        return None
+    host = None if config.host == "::" else config.host
+    player = Replay(config.replay)
+    server = await asyncio.start_server(player.serve, host, config.replay_port)
+    stack.callback(server.close)
+    stack.callback(player.close)
+    return int(server.sockets[0].getsockname()[1])
 
 
 async def _serve_web(config: FarEndConfig, stack: AsyncExitStack) -> int:

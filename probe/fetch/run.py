@@ -7,6 +7,7 @@ import contextlib
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 
@@ -53,14 +54,22 @@ async def fetch(
 
 
 async def push(
-    order: FetchOrder, network: Network, exchange: Exchange, *, rng: random.Random | None = None
+    order: FetchOrder,
+    network: Network,
+    exchange: Exchange,
+    *,
+    direction: Literal["down", "up"] = "up",
+    watch: Watch | None = None,
+    rng: random.Random | None = None,
 ) -> FetchOutcome:
-    """Carry out an upward exchange of another kind than a fetch, on a fresh TCP connection.
+    """Carry out an exchange of another kind than a fetch, on a fresh TCP connection.
 
     Args:
         order: the server and the limits.
         network: how names are resolved and whom to trust.
         exchange: what to do on the connection.
+        direction: which way is measured.
+        watch: as for :func:`fetch`.
         rng: drives the memoryless sampling clock.
 
     Returns:
@@ -69,8 +78,8 @@ async def push(
     rng = rng or random.Random()  # noqa: S311 - sampling times need no secrecy
     async with LoopLag() as lag:
         client_context(order, network)
-        progress = Progress(order, direction="up")
-        word = await _attempt(network, progress, None, rng, exchange)
+        progress = Progress(order, direction=direction)
+        word = await _attempt(network, progress, watch, rng, exchange)
     return FetchOutcome(failure=word, fetch=progress.record(), loop_lag_s=lag.worst_s)
 
 

@@ -20,6 +20,8 @@ from probe.measurement import HttpVersion
 OBJECT_BYTES: Final = 480_000
 OBJECT_PATH: Final = f"/bytes/{OBJECT_BYTES}"
 HTTPS_PORT: Final = 443
+#: Of the far end, for replays: what a targets file takes if it names none.
+REPLAY_PORT: Final = 8443
 #: Home in the lab; the netns engine gives it this address.
 HOME: Final = "198.18.0.2"
 _SOURCE: Final = "the lab"

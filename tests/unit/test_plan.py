@@ -106,7 +106,7 @@ def test_a_finding_is_confirmed_on_the_same_server_and_at_the_far_end() -> None:
     far_end = FarEnd(url="https://far.example:443", calls=(3478,))
     given = targets(far_end)
     (session,) = plan_of(given, only=("twitter",)).sessions
-    grade_a, grade_b = confirmations(session, given)
+    grade_a, grade_b, _ = confirmations(session, given)
     assert isinstance(session, FetchSession)
     assert (grade_a.target, grade_a.control.url) == (session.target, session.target.url)
     assert grade_a.control.sni == "pages.example"
@@ -213,3 +213,16 @@ def test_every_version_of_http_is_a_session_and_quic_has_quic_for_a_control() ->
     assert versions() == [("http/1.1", "http/1.1"), ("h2", "http/1.1")]
     given.controls["pages"] = msgspec.structs.replace(given.controls["pages"], http=every)
     assert versions() == [(version, version) for version in every]
+
+
+def test_last_a_recording_is_played_with_the_far_end_beside_its_inverted_copy() -> None:
+    given = targets(FarEnd(url="https://far.example:443", calls=(3478,), replay=8444))
+    (session,) = plan_of(given, only=("twitter",)).sessions
+    *_, played = confirmations(session, given)
+    assert (played.control_kind, played.target.play, played.control.play) == (
+        "B",
+        "replay",
+        "inverted",
+    )
+    assert played.target.url == played.control.url == "http://far.example:8444/"
+    assert played.target.sni == "abs.twimg.com"

@@ -20,7 +20,7 @@ from probe.lab.loopback.tcp_relay import TcpRelay
 from probe.lab.loopback.udp_relay import relay_udp
 from probe.lab.loopback.wire import Wire
 from probe.lab.rules import Preset
-from probe.lab.world import HTTPS_PORT, SITES, Site, targets_toml
+from probe.lab.world import HTTPS_PORT, REPLAY_PORT, SITES, Site, targets_toml
 
 Peer = tuple[str, int]
 
@@ -113,12 +113,15 @@ async def _open_far_end(
         # Zero lets the system choose: the ports of the world are the relays' business.
         calls=tuple(0 for _ in site.calls),
         https_port=0,
+        replay_port=0,
         certificate=certificates.chain,
         key=certificates.key,
     )
     far = await stack.enter_async_context(serve(config))
     hosts = (*site.names, site.address)
     assert far.https_port is not None
+    assert far.replay_port is not None
+    await relays.tcp(site, hosts, REPLAY_PORT, ("127.0.0.1", far.replay_port))
     await relays.tcp(site, hosts, HTTPS_PORT, ("127.0.0.1", far.https_port))
     for port, real in zip(site.calls, far.call_ports, strict=True):
         await relays.udp(site, hosts, port, ("127.0.0.1", real))

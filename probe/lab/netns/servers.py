@@ -126,7 +126,8 @@ def _far_end(folder: Path) -> Server:
     words += ["--calls", ",".join(map(str, site.calls)), "--https-port", str(world.HTTPS_PORT)]
     words += ["--certificate", str(folder / "server.pem"), "--key", str(folder / "server.key")]
     calls = (Listen("udp", site.address, port) for port in site.calls)
-    listens = frozenset({*calls, Listen("tcp", site.address, world.HTTPS_PORT)})
+    ports = (world.HTTPS_PORT, world.REPLAY_PORT)
+    listens = frozenset({*calls, *(Listen("tcp", site.address, port) for port in ports)})
     return Server(name="far-end", words=tuple(words), listens=listens)
 
 
