@@ -123,14 +123,15 @@ def quick_matrix(presets: Mapping[str, Preset], engines: Sequence[Engine], seed:
         seed: of every run.
 
     Returns:
-        The cells.
+        The cells, those with the most to ask first: the last one to end should be a short one.
     """
     fitting = ((preset, _fit(preset, engines)) for preset in presets.values())
-    return [
+    cells = [
         _cell(preset, able[number % len(able)], seed)
         for number, (preset, able) in enumerate(fitting)
         if able
     ]
+    return sorted(cells, key=lambda cell: -len(cell.kinds) * cell.sessions)
 
 
 def _fit(preset: Preset, engines: Sequence[Engine]) -> list[Engine]:

@@ -130,6 +130,12 @@ def test_a_quick_matrix_takes_the_engines_in_turn():
     assert len(quick_matrix(known, ("loopback",), 7)) == 2
 
 
+def test_a_quick_matrix_begins_with_what_has_the_most_to_ask():
+    known = {"short": preset(POLICED, name="short"), "long": preset(name="long")}
+    cells = quick_matrix(known, ("loopback",), 7)
+    assert [cell.preset for cell in cells] == ["long", "short"]
+
+
 def test_a_censor_that_takes_one_connection_in_three_is_given_three_sessions():
     (cell,) = matrix({"p": preset(POLICED, probability=0.33)}, ("netns",), (5,))
     assert cell.sessions == 3
