@@ -17,7 +17,7 @@ from probe.call.order import Turn
 pytest.importorskip("aiortc", reason="the extra webrtc is not installed")
 pytestmark = [*needs_namespaces, pytest.mark.usefixtures("far_end")]
 
-HTTPS, CALLS = 8443, 599
+HTTPS, CALLS = 443, 599
 COUNT = 150
 
 

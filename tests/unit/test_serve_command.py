@@ -1,9 +1,11 @@
 """``probe serve``: a far end as a process, with the ports it was asked for."""
 
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,13 +33,24 @@ def command(certificate: tuple[Path, Path], *words: object) -> list[str]:
     return [*probe, "--certificate", chain, "--key", key, *map(str, words)]
 
 
-def test_a_far_end_answers_stamp_where_it_was_asked_to(certificate):
-    web, calls, stamp = (free_port(kind) for kind in (1, 2, 2))
-    words = ("--https-port", web, "--calls", calls, "--stamp", stamp)
-    with subprocess.Popen(command(certificate, *words), stderr=subprocess.PIPE) as process:
+@contextlib.contextmanager
+def running(words: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start a far end; yield it and the first line it says."""
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        said = process.stderr.readline().decode()
-        assert said == f"Far end: https on {web}, calls on UDP {calls}, STAMP on UDP {stamp}.\n"
+        try:
+            yield process, process.stderr.readline().decode()
+        finally:
+            process.kill()
+
+
+def test_a_far_end_answers_stamp_where_it_was_asked_to(certificate):
+    web, calls, replay, stamp = (free_port(kind) for kind in (1, 2, 1, 2))
+    words = ("--https-port", web, "--calls", calls, "--replay-port", replay, "--stamp", stamp)
+    with running(command(certificate, *words)) as (process, said):
+        assert f"https on {web}" in said
+        assert f"calls on UDP {calls}" in said
+        assert f"STAMP on UDP {stamp}" in said
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(5)
             sock.sendto(bytes([0, 0, 0, 7]).ljust(44, b"\0"), ("127.0.0.1", stamp))
