@@ -9,6 +9,7 @@ from msgspec import structs
 
 from probe.bench import Bench, Progress, Running
 from probe.call import CallOrder, CallOutcome, call_pair
+from probe.call.order import WEBRTC
 from probe.call.profiles import packets
 from probe.limits import RELAY_FLOW_S, RELAY_PROFILE
 from probe.measurement import Arm, Check, Host, Measurement
@@ -43,7 +44,7 @@ async def far_end_pair(
         return CallOrder(
             peer="far_end",
             host=plan.host,
-            port=port,
+            port=plan.web_port if shape == WEBRTC else port,
             profile=plan.profile,
             shape=shape,
             duration_s=plan.duration_s,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from probe.call.order import WEBRTC, WEBRTC_PROFILE
 from probe.limits import RELAY_FLOW_S
 from probe.measurement import ControlKind, HttpVersion, Kind, Subject
 from probe.targets import CallTarget, Control, FarEnd, FetchTarget, Service, Targets
@@ -80,6 +81,7 @@ class CallSession(msgspec.Struct, frozen=True):
 
     ``ports`` are used in turn, one a pair, so that paths differ from pair to pair. ``messaging``
     names chat servers (``host:port``) and pages (URLs) of the service to ask during a call.
+    ``web_port`` is the far end's TCP port, where a WebRTC call is agreed on.
     """
 
     service: str
@@ -90,6 +92,7 @@ class CallSession(msgspec.Struct, frozen=True):
     messaging: tuple[str, ...] = ()
     control_kind: ControlKind = "B"
     duration_s: float = CALL_FLOW_S
+    web_port: int = 443
     kind: Kind = "call"
 
 
@@ -335,9 +338,13 @@ def _call_sessions(
     targets: Targets, name: str, call: CallTarget, messaging: tuple[str, ...]
 ) -> Iterator[Session]:
     if targets.far_end:
-        host = urlsplit(targets.far_end.url).hostname or ""
+        far_end = urlsplit(targets.far_end.url)
+        host, calls = far_end.hostname or "", targets.far_end.calls
         for shape in call.shapes:
-            yield CallSession(name, host, targets.far_end.calls, call.profile, shape, messaging)
+            # A real stack has a cadence of its own.
+            profile = WEBRTC_PROFILE if shape == WEBRTC else call.profile
+            session = CallSession(name, host, calls, profile, shape, messaging)
+            yield msgspec.structs.replace(session, web_port=far_end.port or 443)
     neutral = [targets.controls[c].relay or "" for c in targets.relay_controls(name)]
     pairs = tuple(
         (relay.removeprefix("stun://"), control.removeprefix("stun://"))
@@ -371,7 +378,8 @@ def _hosts(session: Session) -> list[str]:
         case FetchSession():
             return [origin(session.target.url), origin(session.control.url)]
         case CallSession():
-            return [f"{session.host}:{port}/udp" for port in session.ports]
+            web = [f"{session.host}:{session.web_port}"] if session.shape == WEBRTC else []
+            return web + [f"{session.host}:{port}/udp" for port in session.ports]
         case RelaySession():
             return [f"{relay}/udp" for pair in session.pairs for relay in pair]
         case ReachSession():

@@ -12,8 +12,9 @@ from probe.measurement import HttpVersion
 VERSION: Final = 1
 #: Call cadences: a packet every 60 ms (Telegram, WhatsApp, Signal today) or every 20 ms.
 PROFILES: Final = ("voip-60", "voip-20")
-#: What a call packet's bytes look like; every other shape is compared with ``random``.
-SHAPES: Final = ("random", "rtp", "stun-rtp", "telegram", "whatsapp", "signal")
+#: What a call packet's bytes look like; every other shape is compared with ``random``. ``webrtc``
+#: is a real WebRTC call, whatever the profile.
+SHAPES: Final = ("random", "rtp", "stun-rtp", "telegram", "whatsapp", "signal", "webrtc")
 HTTP_VERSIONS: Final = get_args(HttpVersion)
 #: A transfer below this can pass a 128 kbit/s policer inside its burst and show nothing.
 LEAST_BYTES: Final = 64_000

@@ -44,6 +44,11 @@ class ToneTrack(MediaStreamTrack):
         self._start_ns = 0
         self._at = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether every packet has been handed out."""
+        return self._at == len(self._packets)
+
     def play(self, start_ns: int) -> None:
         """Start at this monotonic time."""
         self._start_ns = start_ns
@@ -52,7 +57,7 @@ class ToneTrack(MediaStreamTrack):
     async def recv(self) -> Packet[AudioStream]:
         """Hand the next packet out when it is due."""
         await self._playing.wait()
-        if self._at == len(self._packets):
+        if self.is_over:
             raise MediaStreamError
         due_ns = self._start_ns + self._at * _SAMPLES * _NS // _RATE_HZ
         await asyncio.sleep((due_ns - time.monotonic_ns()) / _NS)

@@ -98,7 +98,7 @@ class WebRtcTrial:
         self._track.play(start_ns)
         await self._track.ended.wait()
         # A stack that hears nothing any more hangs up by itself (RFC 7675).
-        self._whole = self._connection_state() == "connected"
+        self._whole = self._track.is_over
 
     async def finish(self) -> None:
         """Wait for the last packets, then ask both stacks what they counted."""
@@ -161,8 +161,11 @@ class WebRtcTrial:
         sdp = at_address(await self._signalling.open(offer), addresses[0][0])
         connected = asyncio.Event()
 
+        def state() -> str:
+            return str(connection.connectionState)
+
         def on_state() -> None:
-            if connection.connectionState in ("connected", "failed", "closed"):
+            if state() in ("connected", "failed", "closed"):
                 connected.set()
 
         connection.on("connectionstatechange", on_state)
@@ -174,11 +177,8 @@ class WebRtcTrial:
         await sink.start()
         async with asyncio.timeout(_CONNECT_LIMIT_S):
             await connected.wait()
-        if self._connection_state() != "connected":
+        if state() != "connected":
             self._failure = failure.TIMEOUT
-
-    def _connection_state(self) -> str:
-        return "new" if self._connection is None else str(self._connection.connectionState)
 
     def _on_sent(self, number: int, size: int) -> None:
         if self._base is None:

@@ -1,21 +1,34 @@
 """WebRTC calls without the network: descriptions, headers, and a far end's refusals."""
 
 import asyncio
+import random
 import ssl
 import sys
+import time
 
 import aiohttp
+import msgspec
 import pytest
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.verdict import judge
 from probe import failure
+from probe.bench import Bench, Running
 from probe.call import CallOrder, call_pair
+from probe.call.pair import call_flows
 from probe.call.signalling import at_address, ports_of, with_candidates, without_addresses
 from probe.call.webrtc import rtp_number
+from probe.call_pairs import far_end_pair
 from probe.farend import FarEndConfig, WebRtcLimits, serve
+from probe.limits import Limits
+from probe.line import Line
+from probe.measurement import Vantage
 from probe.network import Network
+from probe.plan import CallSession
+from probe.recorder import Recorder
+from probe.store import RunFile
 
 aiortc = pytest.importorskip("aiortc", reason="the extra webrtc is not installed")
 
@@ -192,6 +205,62 @@ async def test_without_aiortc_the_failure_says_how_to_get_it(monkeypatch):
 async def test_nobody_listening_is_a_refusal():
     outcome, _ = await call_pair(order(1), order(1), Network())
     assert (outcome.failure, outcome.call.setup) == (failure.REFUSED, "no_answer")
+
+
+class Deaf:
+    """A judge nobody asks in these tests."""
+
+
+@pytest.fixture
+def on_loopback(monkeypatch):
+    """Let ICE use the one address it leaves out by itself."""
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_: ["127.0.0.1"])
+
+
+@pytest.mark.usefixtures("on_loopback")
+async def test_two_pairs_with_a_clean_far_end_are_judged_normal(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with serve(config(WebRtcLimits())) as running:
+        ports = {"ports": running.call_ports, "web_port": running.https_port}
+        plan = CallSession(
+            service="meet",
+            host="127.0.0.1",
+            profile="voip-20",
+            shape="webrtc",
+            duration_s=3.0,
+            **ports,
+        )
+        with RunFile(tmp_path, "run") as file:
+            line = Line()
+            bench = Bench(
+                network=Network(),
+                limits=Limits(tmp_path / "limits.json", 10**7, time.monotonic, time.time),
+                line=line,
+                recorder=Recorder(file, "run", Vantage(), time.time),
+                judge=Deaf(),
+                rng=random.Random(1),
+                tell=lambda _: None,
+            )
+            async with line.hold(0) as hold:
+                session = Running(plan, "session", hold, [])
+                pairs = [await far_end_pair(session, plan, number, bench) for number in range(2)]
+    assert [trial.call.shape for trial in pairs[0]] == ["webrtc", "random"]
+    assert pairs[0][0].call.webrtc.remote_packets_lost == 0
+    assert judge([trial for pair in pairs for trial in pair]).verdict == "normal"
+    assert b"candidate" not in (tmp_path / "new" / "run.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("on_loopback")
+async def test_a_far_end_that_hangs_up_ends_the_call_early_and_says_so(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with serve(config(WebRtcLimits(call_s=2.0))) as running:
+        long = msgspec.structs.replace(order(running.https_port), duration_s=6.0)
+        outcome = (await call_flows([long], Network()))[0]
+    call = outcome.call
+    assert (call.setup, call.ended) == ("ok", "silence")
+    assert 0 < call.received <= call.sent < call.planned
 
 
 def test_a_webrtc_call_has_one_cadence_and_no_relay():
