@@ -69,10 +69,18 @@ def common(command: _Command) -> _Command:
     return command
 
 
-def folder(text: str) -> Callable[[_Command], _Command]:
+def folder(text: str, default: Path | None = None) -> Callable[[_Command], _Command]:
     """Add ``-o`` for a folder that is written to."""
     kind = click.Path(path_type=Path, file_okay=False)
-    return option("-o", "--output", required=True, type=kind, help=text)
+    return option(
+        "-o",
+        "--output",
+        required=default is None,
+        default=default,
+        show_default=True,
+        type=kind,
+        help=text,
+    )
 
 
 DATA = click.argument("data", nargs=-1, required=True)
@@ -106,7 +114,7 @@ def detect(data: Sequence[str], as_json: bool, exit_on_finding: bool, **said: bo
 
 @cli.command()
 @DATA
-@folder("The report's folder; made if missing.")
+@folder("The report's folder; made if missing.", Path("report"))
 @EXIT_ON_FINDING
 @common
 def report(data: Sequence[str], output: Path, exit_on_finding: bool, **said: bool) -> int:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from analysis import sentences
-from analysis.finding import Finding, Rate, Slowdown, Window
+from analysis.finding import Finding, Mechanism, Rate, Slowdown, Window
 from analysis.shares import excess
 
 #: Verdicts that say somebody is in the way.
@@ -54,6 +54,7 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         those of all sessions that agree; of several versions of HTTP, by those of the oldest.
     """
     decided = [item for item in sessions if item.verdict in BAD or item.verdict == "normal"]
+    decided = [item for item in decided if not _clears_the_name(item)] or decided
     bad = [item for item in decided if item.verdict in BAD]
     if not decided:
         common = _most_common([item.verdict for item in sessions])
@@ -75,7 +76,7 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         sessions=sum(item.sessions for item in sessions),
         pairs=sum(item.pairs for item in sessions),
         grade=min(item.grade for item in agreeing),
-        mechanism=_most_common([item.mechanism for item in alike]),
+        mechanism=_mechanism(alike),
         rate_bps=_rate([item.rate_bps for item in alike if item.rate_bps]),
         slowdown=_slowdown([item.slowdown for item in alike if item.slowdown]),
         since=since or best.since,
@@ -83,6 +84,19 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         log_odds=sum(item.log_odds for item in decided or sessions),
         why=_why(best, len(agreeing), sessions) + _otherwise(best, agreeing),
     )
+
+
+def _mechanism(alike: Sequence[Finding]) -> Mechanism | None:
+    """Take the mechanism most sessions name; where they differ as often, that of the best grade."""
+    counted = Counter(item.mechanism for item in alike)
+    most = max(counted.values())
+    common = [item for item in alike if counted[item.mechanism] == most]
+    return min(common, key=lambda item: item.grade).mechanism
+
+
+def _clears_the_name(item: Finding) -> bool:
+    """Whether it says only that the name triggers nothing; an address may all the same (grade B)."""
+    return item.kind == "fetch" and item.grade == "B" and item.verdict == "normal"
 
 
 def _of_one_version(agreeing: Sequence[Finding]) -> list[Finding]:

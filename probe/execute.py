@@ -17,7 +17,7 @@ from probe.bench import Bench, Judge
 from probe.evidence import Evidence
 from probe.exits import CommandError, Status
 from probe.ids import uuid7
-from probe.limits import Limits
+from probe.limits import Limits, only_run
 from probe.line import Line
 from probe.measurement import Measurement, Subject, Vantage
 from probe.network import Network
@@ -63,7 +63,8 @@ def execute(options: Options, judge: Judge, emitter: Emitter) -> Ended:
     try:
         for path in recover(options.data):
             emitter.say(f"Recovered {path.name} of a probe that was killed.")
-        return asyncio.run(_run(options, judge, emitter))
+        with only_run(options.data):
+            return asyncio.run(_run(options, judge, emitter))
     except (StoreError, TableError) as error:
         raise CommandError(str(error)) from error
     except SettingError as error:

@@ -9,8 +9,9 @@ and sums only, nothing of the volunteer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+import fcntl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,38 @@ class _Ledger(msgspec.Struct):
     day: str = ""
     day_bytes: int = 0
     relays: dict[str, float] = {}
+
+
+@contextmanager
+def only_run(data: Path) -> Iterator[None]:
+    """Be the only run with this data folder: limits that two runs count apart hold for neither.
+
+    Args:
+        data: the data folder; made if missing.
+
+    Yields:
+        Once no other run is under way.
+
+    Raises:
+        StoreError: another one is, or the folder cannot be written.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "limits.lock").open("ab")
+    except OSError as error:
+        raise StoreError(
+            f"found that {data} cannot be written ({error.strerror}), expected a folder for "
+            "the results: name another one with --data"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(
+                f"found another run under way in {data}, expected one at a time: wait for it to "
+                "end, or name another folder with --data"
+            ) from error
+        yield
 
 
 class Limits:

@@ -373,6 +373,23 @@ def line_checks(targets: Targets) -> list[tuple[str, Control]]:
     return [(scope, first[scope]) for scope in ("domestic", "foreign") if scope in first]
 
 
+def all_hosts(plan: Plan, targets: Targets) -> tuple[str, ...]:
+    """List every host a run may contact: also for line checks, vantage and confirmations.
+
+    Args:
+        plan: the sessions.
+        targets: the controls and the far end.
+
+    Returns:
+        ``host:port``, with ``/udp`` where it is that, sorted.
+    """
+    hosts = set(plan.hosts) | {origin(control.url or "") for _, control in line_checks(targets)}
+    relays = [control.relay for control in targets.controls.values() if control.relay]
+    hosts |= {f"{relay.removeprefix('stun://')}/udp" for relay in relays[:1]}
+    further = [s for session in plan.sessions for s in confirmations(session, targets)]
+    return tuple(sorted(hosts.union(*map(_hosts, further))))
+
+
 def _hosts(session: Session) -> list[str]:
     match session:
         case FetchSession():

@@ -17,6 +17,7 @@ from probe.plan import Plan, Session, confirmations, line_checks, origin
 from probe.recorder import Outcome, Trial
 from probe.session import carry_out
 from probe.targets import Targets
+from probe.trial import addresses_of, servers_of
 
 #: What only a host, or someone on the way to it, can have answered: the line works.
 _ALIVE: Final = (None, failure.REFUSED, failure.RESET)
@@ -55,7 +56,8 @@ async def check_line(targets: Targets, bench: Bench) -> LineState:
     for number, (scope, control) in enumerate(line_checks(targets)):
         endpoint = origin(control.url or "")
         started_s = bench.recorder.wall()
-        async with bench.limits.visit([endpoint]):
+        servers = await servers_of(bench.network, endpoint)
+        async with bench.limits.visit(addresses_of(servers, endpoint)):
             why, body = await reach(endpoint, bench.network)
         trial = Trial(
             session=session,

@@ -73,8 +73,8 @@ class Human:
     """
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = Console(highlight=False, markup=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._spinner: Spinner | None = None
         self._verbose = verbose
         self._quiet = quiet
@@ -107,22 +107,30 @@ class Human:
         line = Text(f"  {c.service:<11}{c.kind:<8}{c.figures:<26} ")
         line.append(f"{c.word:<12}", style=_STYLES.get(c.word, ""))
         line.append(c.detail)
-        self._out.print(line)
+        self._row(line)
 
     def not_measured(self, service: str, kind: str, why: str) -> None:
         """Add a row without a result."""
-        self._out.print(Text(f"  {service:<11}{kind:<8}{'':<26} not measured  {why}"))
+        self._row(Text(f"  {service:<11}{kind:<8}{'':<26} not measured  {why}"))
 
     def say(self, sentence: str) -> None:
         """Print a message."""
         self._err.print(Text(sentence))
+
+    def _row(self, line: Text) -> None:
+        """Print a row; the spinner, which may share the terminal, steps aside meanwhile."""
+        if self._spinner:
+            self._spinner.stop()
+        self._out.print(line)
+        if self._spinner:
+            self._spinner.start()
 
     def end(self, ended: Ended, data: Path) -> None:
         """Take the spinner away and say what was moved, and where the results are."""
         if self._spinner:
             self._spinner.stop()
             self._spinner = None
-        if ended.file and not self._quiet:
+        if _has_results(ended) and not self._quiet:
             self._out.print(f"\n{closing(ended, data)}")
 
 
@@ -153,8 +161,13 @@ class Json:
 
     def end(self, ended: Ended, data: Path) -> None:
         """Say where the results are, beside them."""
-        if ended.file:
+        if _has_results(ended):
             self._say(closing(ended, data))
+
+
+def _has_results(ended: Ended) -> bool:
+    """A line that was down has left a record, and nothing to report on."""
+    return ended.file is not None and ended.status is not Status.LINE_DOWN
 
 
 def closing(ended: Ended, data: Path) -> str:
@@ -190,5 +203,5 @@ def cost(plan: Plan) -> str:
 
 def doing(progress: Progress) -> str:
     """Name the trial under way."""
-    rate = "" if progress.rate_bps is None else f" at {progress.rate_bps / 1e6:.2f} Mbit/s"
+    rate = f" at {progress.rate_bps / 1e6:.2f} Mbit/s" if progress.rate_bps else ""
     return f"{progress.service} {progress.kind}, pair {progress.round + 1}, {progress.arm}{rate}"

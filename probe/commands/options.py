@@ -94,6 +94,8 @@ class Names(click.ParamType[tuple[str, ...]]):
         if isinstance(value, tuple):
             return value
         names = tuple(name.strip() for name in str(value).split(",") if name.strip())
+        if not names:
+            self.fail(f"found {value!r}, expected at least one name", param, ctx)
         for name in names:
             if self._known and name not in self._known:
                 self.fail(unknown_name(name, self._known), param, ctx)

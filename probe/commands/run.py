@@ -14,12 +14,13 @@ import msgspec
 from probe.bench import Judge
 from probe.commands.options import Names, Size, Span, data_option, option, unknown_name
 from probe.consent import ask_or_require
+from probe.endpoints import EndpointError, parse_url
 from probe.execute import Options, execute
 from probe.exits import CommandError, Status
 from probe.fetch.capture import CaptureError, check_rights
 from probe.limits import RUN_BYTES
 from probe.network import Network, NetworkError
-from probe.plan import Plan, make_plan
+from probe.plan import Plan, all_hosts, make_plan
 from probe.resources import configs
 from probe.targets import FarEnd, Targets, TargetsError, load
 from probe.ui import Emitter, Human, Json, cost
@@ -89,7 +90,7 @@ def run(judge: Judge, /, **given: Any) -> int:
     """
     options, emitter = _prepare(given)
     if given["dry_run"]:
-        _describe(options.plan)
+        _describe(options)
         return Status.DONE
     ask_or_require(yes=given["yes"])
     while True:
@@ -118,9 +119,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
             "like blocked ones. Get a newer file, or check it with: probe targets check --live"
         )
     if given["far_end"]:
-        calls = targets.far_end.calls if targets.far_end else FAR_END_CALLS
-        far_end = FarEnd(url=given["far_end"], calls=calls)
-        targets = msgspec.structs.replace(targets, far_end=far_end)
+        targets = _with_far_end(targets, given["far_end"])
     for name in given["only"]:
         if name not in targets.services:
             sentence = unknown_name(name, tuple(targets.services))
@@ -143,6 +142,15 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
         packets=given["pcap"],
     )
     return options, emitter
+
+
+def _with_far_end(targets: Targets, url: str) -> Targets:
+    try:
+        parse_url(url)
+    except EndpointError as error:
+        raise CommandError(f"--far-end: found {url!r}, expected {error}", Status.USAGE) from error
+    known = targets.far_end or FarEnd(url=url, calls=FAR_END_CALLS)
+    return msgspec.structs.replace(targets, far_end=msgspec.structs.replace(known, url=url))
 
 
 def _check_packets() -> None:
@@ -188,9 +196,9 @@ def load_targets(path: Path | None) -> Targets:
         raise CommandError("\n".join(error.problems), Status.USAGE) from error
 
 
-def _describe(plan: Plan) -> None:
-    click.echo(f"{cost(plan)}. Hosts that would be contacted:")
-    for host in plan.hosts:
+def _describe(options: Options) -> None:
+    click.echo(f"{cost(options.plan)}. Hosts that would be contacted:")
+    for host in all_hosts(options.plan, options.targets):
         click.echo(f"  {host}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from probe.commands.run import load_targets
+from probe.consent import ask_or_require
 from probe.exits import Status
 from probe.network import Network
 from probe.targets import Service, Targets
@@ -25,7 +26,8 @@ def targets() -> None:
 @targets.command()
 @_FILE
 @click.option("--live", is_flag=True, help="Ask every endpoint; do this from a clean network.")
-def check(file: Path | None, *, live: bool) -> int:
+@click.option("--yes", is_flag=True, help="Give consent without being asked, for --live.")
+def check(file: Path | None, *, live: bool, yes: bool) -> int:
     """Read a targets file and name every mistake in it."""
     found = load_targets(file)
     today = datetime.now(UTC).date()
@@ -34,7 +36,10 @@ def check(file: Path | None, *, live: bool) -> int:
         f"{len(found.services)} services, {len(found.controls)} controls, reviewed "
         f"{found.reviewed}, {state} {found.expires}: no mistakes."
     )
-    return _ask_everyone(found) if live else Status.DONE
+    if not live:
+        return Status.DONE
+    ask_or_require(yes=yes)
+    return _ask_everyone(found)
 
 
 def _ask_everyone(found: Targets) -> int:

@@ -96,7 +96,7 @@ def run(
             f"{' or '.join(chosen.engines)}: leave --engine out",
             Status.USAGE,
         )
-    with _interrupts_left_to_the_command():
+    with _ends_in_order():
         if engine == "netns":
             return _in_netns(chosen, seed, command)
         return asyncio.run(_in_loopback(chosen, seed, command))
@@ -115,12 +115,21 @@ async def _in_loopback(preset: Preset, seed: int, command: tuple[str, ...]) -> i
     try:
         async with LoopbackLab(preset, seed) as running:
             environ = {**running.environ, "PROBE_TARGETS": str(running.targets_file)}
-            process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **environ})
-            return _status(await process.wait())
+            with _interrupts_left_to_the_command():
+                return await _ended(command, {**os.environ, **environ})
     except LabError as error:
         raise CommandError(str(error)) from error
     except (FileNotFoundError, PermissionError) as error:
         raise _not_runnable(command, error) from error
+
+
+async def _ended(command: tuple[str, ...], environ: dict[str, str]) -> int:
+    process = await asyncio.create_subprocess_exec(*command, env=environ)
+    try:
+        return _status(await process.wait())
+    finally:
+        if process.returncode is None:  # the lab is ended from outside, and its command with it
+            process.terminate()
 
 
 def _in_netns(preset: Preset, seed: int, command: tuple[str, ...]) -> int:
@@ -129,7 +138,8 @@ def _in_netns(preset: Preset, seed: int, command: tuple[str, ...]) -> int:
     try:
         with NetnsLab(preset, seed=seed) as running:
             environ = {**os.environ, "PROBE_TARGETS": str(running.targets_file)}
-            status = _status(running.run(command, env=environ).returncode)
+            with _interrupts_left_to_the_command():
+                status = _status(running.run(command, env=environ).returncode)
             if lost := running.counters().overrun_packets:
                 click.echo(f"{OVERRUN}: {lost} packets were lost before the middlebox", err=True)
             return status
@@ -162,3 +172,20 @@ def _interrupts_left_to_the_command() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _ends_in_order() -> Iterator[None]:
+    """Let a signal that ends this program take the lab and its command down first."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise SystemExit(_SIGNAL_STATUS + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,10 +4,12 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probe.limits import DAY_BYTES, RELAY_INTERVAL_S, SPACING_S, Limits
+from probe.limits import DAY_BYTES, RELAY_INTERVAL_S, SPACING_S, Limits, only_run
+from probe.store import StoreError
 
 MIDDAY_S = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 
@@ -112,3 +114,10 @@ def test_the_day_has_a_budget_over_all_runs(tmp_path: Path) -> None:
 def test_a_torn_ledger_starts_anew(tmp_path: Path) -> None:
     (tmp_path / "limits.json").write_text('{"day": "2026')
     assert limits(tmp_path, Clock()).claim_relay("relay.example:3478")
+
+
+def test_a_second_run_in_the_same_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with only_run(tmp_path), pytest.raises(StoreError, match="one at a time"), only_run(tmp_path):
+        pass
+    with only_run(tmp_path):
+        pass

@@ -87,6 +87,8 @@ def test_no_run_without_consent(tmp_path: Path) -> None:
         (("run", "--yes", "--budget", "much"), "expected a size such as 50MB"),
         (("run", "--yes", "--every", "often"), "expected a span such as 6h"),
         (("run", "--yes", "--connect-to", "nonsense"), "nonsense"),
+        (("run", "--yes", "--far-end", "far.example"), "--far-end: found 'far.example'"),
+        (("run", "--yes", "--only", ","), "expected at least one name"),
         (("run", "--yes", "--targets", "/nowhere/targets.toml"), "/nowhere/targets.toml"),
         (("run", "--yes", "--only", "vk", "--kinds", "call"), "nothing to measure"),
         (("rum",), "rum"),
@@ -106,7 +108,10 @@ def test_a_mistake_is_one_sentence_and_status_2(
 def test_a_dry_run_names_hosts_and_cost_and_contacts_nobody(tmp_path: Path) -> None:
     done = probe("run", "--dry-run", "--only", "twitter", HOME=str(tmp_path))
     assert done.returncode == 0
-    assert "abs.twimg.com:443" in done.stdout
+    hosts = done.stdout.split()
+    assert "abs.twimg.com:443" in hosts
+    assert "speedtest.selectel.ru:443" in hosts, "the line check"
+    assert "stun.l.google.com:19302/udp" in hosts, "the vantage"
     assert "MB" in done.stdout
 
 
