@@ -181,9 +181,17 @@ def _queued(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -
 
 
 def _has_queue(figures: Sequence[FetchFigures]) -> bool:
-    beside = central([f.rtt_ratio for f in figures])
+    beside = central([_rtt_growth(f) for f in figures])
     within = central([f.receiver_rtt_ratio for f in figures])
     return (beside or 0.0) >= QUEUE_RATIO or (within or 0.0) >= RECEIVER_QUEUE_RATIO
+
+
+def _rtt_growth(figures: FetchFigures) -> float | None:
+    """Round trip under load over idle; none to speak of where a busy host may be all of it."""
+    ratio, idle_s = figures.rtt_ratio, figures.rtt_s
+    if ratio is None or idle_s is None or (ratio - 1.0) * idle_s >= policing.FLAT_S:
+        return ratio
+    return min(ratio, 1.0)
 
 
 def _dropped(transfers: Transfers) -> Answer | None:

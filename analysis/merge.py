@@ -95,7 +95,7 @@ def _mechanism(alike: Sequence[Finding]) -> Mechanism | None:
 
 
 def _clears_the_name(item: Finding) -> bool:
-    """Whether it says only that the name triggers nothing; an address may all the same (grade B)."""
+    """Whether it says only that the name triggers nothing: an address may all the same."""
     return item.kind == "fetch" and item.grade == "B" and item.verdict == "normal"
 
 

@@ -24,7 +24,7 @@ DROP_RATIO: Final = 0.05
 #: Round trip under load over idle, without a queue; a queue of 8 kB at 1.5 Mbit/s makes 1.19.
 FLAT_RATIO: Final = 1.15
 #: What a round trip may grow by for other reasons than a queue: a host that was busy.
-_FLAT_S: Final = 0.008
+FLAT_S: Final = 0.008
 #: Jumps by which repaired holes are filled: their quartiles over their median, and how many.
 _SAME_SIZE: Final = 0.45
 _FEWEST_HOLES: Final = 8
@@ -131,7 +131,7 @@ def is_flat(fetch: Fetch) -> bool | None:
     ratio = fetches.rtt_ratio(fetch)
     if ratio is None or fetches.is_proxied(fetch):
         return None
-    return ratio < FLAT_RATIO or (ratio - 1.0) * (fetch.idle_rtt_s or 0.0) < _FLAT_S
+    return ratio < FLAT_RATIO or (ratio - 1.0) * (fetch.idle_rtt_s or 0.0) < FLAT_S
 
 
 def _width(values: rate.Array) -> float:

@@ -151,3 +151,15 @@ def test_what_only_quic_suffers_is_said_of_quic():
     merged = merge_cell([finding("normal", http="http/1.1"), over("h3", 512e3)])
     assert (merged.verdict, merged.http, merged.rate_bps.value) == ("throttled", "h3", 512e3)
     assert "Over" not in merged.why
+
+
+def test_our_own_server_running_well_does_not_clear_a_service_slowed_by_its_address():
+    cleared = [finding("normal", grade="B") for _ in range(2)]
+    merged = merge_cell([finding("throttled"), *cleared])
+    assert merged.verdict == "throttled"
+    assert "others: 2 normal" in merged.why
+
+
+def test_where_there_is_nothing_else_our_own_server_is_what_counts():
+    assert merge_cell([finding("normal", grade="B")]).verdict == "normal"
+    assert merge_cell([finding("normal", grade="B", kind="upload")]).verdict == "normal"

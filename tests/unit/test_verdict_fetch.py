@@ -18,7 +18,7 @@ from builders import (
 from analysis.finding import from_json, to_json
 from analysis.verdict import advise, judge
 from probe import failure
-from probe.measurement import Host
+from probe.measurement import Host, RttSample
 
 
 def rounds(build, count=3, **fields):
@@ -286,3 +286,8 @@ def test_the_version_is_the_controls_where_no_target_got_that_far():
     targets = [failed_fetch(failure.TIMEOUT, number) for number in range(3)]
     finding = judge(session(targets, fetch_fields={"http": "h3"}))
     assert (finding.verdict, finding.http) == ("blocked", "h3")
+
+
+def test_round_trips_that_grow_by_a_millisecond_show_a_busy_host_and_no_queue():
+    near = {"idle_rtt_s": 0.0005, "loaded_rtt": (RttSample(t_s=1.0, rtt_s=0.0015),)}
+    assert judge(session(rounds(policed, fetch_fields=near))).mechanism == "policed"
