@@ -19,6 +19,8 @@ BAD: Final = ("throttled", "blocked", "call_degraded")
 #: A judge calls at most 1 clean session in 1,000; ten times that allows for lines that are odd.
 FALSE_CALLS: Final = 0.01
 _SURE: Final = 0.001
+#: What a short transfer through a policer can look like too.
+_VAGUE: Final = ("unclassified", "random_loss")
 _AGES: Final = ("http/1.1", *sentences.VERSIONS)
 
 _T = TypeVar("_T")
@@ -87,11 +89,11 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
 
 
 def _mechanism(alike: Sequence[Finding]) -> Mechanism | None:
-    """Take the mechanism most sessions name; where they differ as often, that of the best grade."""
+    """Take the mechanism most sessions name; of those named as often, a sure one, of best grade."""
     counted = Counter(item.mechanism for item in alike)
     most = max(counted.values())
     common = [item for item in alike if counted[item.mechanism] == most]
-    return min(common, key=lambda item: item.grade).mechanism
+    return min(common, key=lambda item: (item.mechanism in _VAGUE, item.grade)).mechanism
 
 
 def _clears_the_name(item: Finding) -> bool:

@@ -163,3 +163,22 @@ def test_our_own_server_running_well_does_not_clear_a_service_slowed_by_its_addr
 def test_where_there_is_nothing_else_our_own_server_is_what_counts():
     assert merge_cell([finding("normal", grade="B")]).verdict == "normal"
     assert merge_cell([finding("normal", grade="B", kind="upload")]).verdict == "normal"
+
+
+@pytest.mark.parametrize(
+    ("first", "confirming", "merged"),
+    [
+        ("policed", "random_loss", "policed"),
+        ("policed", "unclassified", "policed"),
+        ("shaped", "policed", "policed"),
+        ("random_loss", "unclassified", "unclassified"),
+    ],
+)
+def test_a_vague_mechanism_gives_way_to_a_sure_one_and_then_to_the_better_grade(
+    first, confirming, merged
+):
+    sessions = [
+        finding("throttled", mechanism=first),
+        finding("throttled", mechanism=confirming, grade="A"),
+    ]
+    assert merge_cell(sessions).mechanism == merged
