@@ -9,17 +9,21 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import time
 
+import numpy as np
 import pytest
 from two_namespaces import FAR, needs_namespaces, two_namespaces
 
+from analysis.delays import rfc3550
 from probe.call import CallOrder, call_pair, stun
 from probe.call.shapes import SHAPES, Lane
 from probe.call.talk import FarEndTalk
 from probe.network import Network
 
 PORT = 40_000
+TCPDUMP = "tcpdump -i wire -U -Z root --immediate-mode --time-stamp-precision nano"
 COUNT = 50
 
 
@@ -208,3 +212,60 @@ def test_iperf3_counts_the_same_loss_on_the_same_wire(every):
     ours = flow["lost_up"] / flow["sent"]
     assert ours == pytest.approx(theirs["lost_packets"] / theirs["packets"], rel=0.05)
     assert flow["lost_up"] == 300 // every
+
+
+#: Sends packets of 1000 bytes at random moments, more than the wire carries: all has to queue.
+CROWD = """
+import random, socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+end = time.monotonic() + 12
+while time.monotonic() < end:
+    sock.sendto(bytes(1000), (sys.argv[1], 9))
+    time.sleep(random.expovariate(20))
+"""
+
+
+def iperf3_packets(path):
+    """Read when each packet was sent, by what iperf3 wrote into it, and when it was captured."""
+    data = path.read_bytes()
+    at, times = 24, []
+    while at < len(data):
+        seconds, nanoseconds, length = struct.unpack_from("<III", data, at)
+        udp = data[at + 16 : at + 16 + length][14 + 20 :]
+        if len(udp) == 8 + 172:
+            sent_s, sent_us = struct.unpack_from(">II", udp, 8)
+            times.append((sent_s + sent_us / 1e6, seconds + nanoseconds / 1e9))
+        at += 16 + length
+    return np.array(times).T
+
+
+@needs_namespaces[0]
+@needs_namespaces[1]
+@needs("iperf3")
+@needs("tcpdump")
+def test_iperf3_finds_the_same_jitter_in_the_same_packets(tmp_path):
+    with two_namespaces() as wire, contextlib.ExitStack() as stack:
+        limit = "tc qdisc add dev wire root tbf rate 200kbit burst 1100 latency 500ms"
+        subprocess.run(wire.command(wire.near, limit.split()), check=True)
+        for where, words in (
+            (wire.far, ["iperf3", "-s", "-1", "-B", FAR]),
+            (wire.far, [*TCPDUMP.split(), "-w", tmp_path / "seen.pcap", "udp", "port", "5201"]),
+            (wire.near, [sys.executable, "-c", CROWD, FAR]),
+        ):
+            process = subprocess.Popen(
+                wire.command(where, words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        time.sleep(1.0)
+        words = ["iperf3", "-c", FAR, "-u", "-b", "68800", "-l", "172", "-t", "8", "-J"]
+        done = subprocess.run(
+            wire.command(wire.near, words), check=True, capture_output=True, timeout=60
+        )
+    theirs = json.loads(done.stdout)["end"]["sum"]
+    sent_s, received_s = iperf3_packets(tmp_path / "seen.pcap")
+    ours = rfc3550(sent_s, received_s)
+    assert len(sent_s) == theirs["packets"] - theirs["lost_packets"] > 100
+    # iperf3 takes its times in user space: worth 0.1 ms here, little beside a wire that is full.
+    assert 1000 * ours.last_s > 5
+    assert 1000 * ours.last_s == pytest.approx(theirs["jitter_ms"], rel=0.05)
