@@ -32,7 +32,7 @@ bench: install
 	set -e; for bench in $(wildcard tests/bench/bench_*.py); do echo "== $$bench"; $(bin)/python $$bench; done
 
 # DATA holds policing/ and twitter-2021/, labelled measurements from elsewhere; LAB the records of
-# the emulated censors, of which those that are there already are judged and not run again.
+# runs behind the emulated censors: judged again where they are there, else made.
 LAB ?= build/lab
 LAB_RUNS ?= 1
 evaluate := $(bin)/analysis evaluate
@@ -42,7 +42,7 @@ accuracy: install
 	set -e; { printf '# How often the answers are right\n\nMade by `make accuracy` and not by hand.\n\n'; \
 	  $(evaluate) simulated; $(evaluate) captures $(DATA)/policing; \
 	  $(evaluate) twitter2021 $(DATA)/twitter-2021/measurements.csv.gz; \
-	  $(evaluate) lab --runs $(LAB_RUNS) --output $(LAB); } > docs/.accuracy.md
+	  $(evaluate) lab $(if $(wildcard $(LAB)),--from,--runs $(LAB_RUNS) --output) $(LAB); } > docs/.accuracy.md
 	mv docs/.accuracy.md docs/accuracy.md
 
 # The console scripts point at the sources, so only a change of the project's own metadata needs
