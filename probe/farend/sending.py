@@ -70,18 +70,25 @@ async def watch(transport: asyncio.Transport, samples: list[TcpInfo]) -> None:
 
     Args:
         transport: of the connection.
-        samples: gets them, ``t_s`` counting from now; when full, the last is the newest.
+        samples: gets them, ``t_s`` counting from now; the last is taken at the end, and when the
+            list is full it is the newest.
     """
     begun = time.monotonic()
     sock = transport.get_extra_info("socket")
-    while not transport.is_closing():
+
+    def take() -> None:
         sample = tcp_info.parse(tcp_info.read(sock), time.monotonic() - begun)
-        if sample is None:
-            return
-        del samples[MAX_SAMPLES - 1 :]
-        samples.append(sample)
-        gap_s = random.expovariate(1 / MEAN_GAP_S)
-        await asyncio.sleep(min(max(gap_s, LEAST_GAP_S), GREATEST_GAP_S))
+        if sample is not None:
+            del samples[MAX_SAMPLES - 1 :]
+            samples.append(sample)
+
+    try:
+        while not transport.is_closing():
+            take()
+            gap_s = random.expovariate(1 / MEAN_GAP_S)
+            await asyncio.sleep(min(max(gap_s, LEAST_GAP_S), GREATEST_GAP_S))
+    finally:
+        take()
 
 
 async def delivered(transport: asyncio.Transport) -> None:

@@ -1,7 +1,6 @@
 """Down from and up to a far end of our own, over TLS."""
 
 import contextlib
-import time
 
 import pytest
 from fetch_peers import Trust, answering, peer
@@ -62,23 +61,6 @@ async def test_the_far_end_tells_how_its_kernel_fared(far_end):
     assert record.sender_tcp_info[0].t_s == pytest.approx(0.0, abs=0.01)
     assert record.sender_tcp_info[-1].rtt_s > 0
     assert record.duration_s < 2
-
-
-async def test_a_slow_download_is_sampled_until_its_end(far_end):
-    taken = []
-
-    def slowly(_t_s, count):
-        taken.append(count)
-        time.sleep(0.02)  # a client that is slow to read
-        return False
-
-    outcome = await fetch_with_sender(
-        FetchOrder(url="https://far.example/bytes/5000000"), far_end, watch=slowly
-    )
-    samples = outcome.fetch.sender_tcp_info
-    assert len(samples) >= 2
-    assert [s.t_s for s in samples] == sorted(s.t_s for s in samples)
-    assert samples[-1].bytes_acked > SIZE
 
 
 async def test_a_server_that_is_no_far_end_tells_nothing_and_breaks_nothing(tmp_path, monkeypatch):
