@@ -189,7 +189,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """Every packet of a flow, in packed columns (``probe.call.trace`` packs and unpacks them).
+    """Every packet of a flow, in packed columns (``probe.trace`` packs and unpacks them).
 
     Columns, each a list with one entry per sent packet, ``None`` where it did not happen:
     ``planned_ns user_send_ns kernel_send_ns far_receive_ns far_send_ns kernel_receive_ns

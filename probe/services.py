@@ -20,7 +20,7 @@ HTTP_VERSIONS: Final = get_args(HttpVersion)
 LEAST_BYTES: Final = 64_000
 MOST_BYTES: Final = 50_000_000
 #: Names that records use for sessions which belong to no service.
-RESERVED: Final = ("control", "line")
+RESERVED: Final = ("control", "line", "peer")
 
 Scope = Literal["foreign", "domestic"]
 
