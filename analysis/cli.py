@@ -156,6 +156,26 @@ def import_(format_name: str, paths: Sequence[Path], output: Path, **said: bool)
 
 
 @cli.group()
+def export() -> None:
+    """Write records in another project's format."""
+
+
+@export.command("ooni")
+@DATA
+@option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file: a JSON object a line.",
+)
+@common
+def export_ooni(data: Sequence[str], output: Path, **said: bool) -> int:
+    """Write fetches as OONI measurements, bytes sampled on OONI's memoryless clock."""
+    return _run("export", said, data, output)
+
+
+@cli.group()
 def evaluate() -> None:
     """Measure how often the analysis is right, on data whose truth is known."""
 
