@@ -79,7 +79,8 @@ def unpack(column: str) -> list[int | None]:
         The column as it was.
 
     Raises:
-        TraceError: the text is not a packed column, or unpacks to more than ``MAX_PACKETS``.
+        TraceError: the text is not a packed column, or one of more than ``MAX_PACKETS`` or with
+            values that :func:`pack` refuses.
     """
     reader = zlib.decompressobj()
     try:
@@ -93,17 +94,14 @@ def unpack(column: str) -> list[int | None]:
     if len(raw) % 8:
         raise TraceError(f"found {len(raw)} bytes in a column, expected a multiple of 8")
     deltas = struct.unpack(f"<{len(raw) // 8}q", raw)
-    if _NONE not in deltas:
-        return list(accumulate(deltas))
-    last = 0
-    values: list[int | None] = []
-    for delta in deltas:
-        if delta == _NONE:
-            values.append(None)
-            continue
-        last += delta
-        values.append(last)
-    return values
+    gaps = _NONE in deltas
+    steps = (0 if delta == _NONE else delta for delta in deltas) if gaps else deltas
+    sums = list(accumulate(steps))
+    if sums and (max(sums) > _LIMIT or min(sums) < -_LIMIT):
+        raise TraceError(f"found a value beyond {_LIMIT}, expected none of that size")
+    if not gaps:
+        return [*sums]
+    return [None if delta == _NONE else at for delta, at in zip(deltas, sums, strict=True)]
 
 
 def pack_trace(columns: Mapping[str, Sequence[int | None]]) -> Trace:

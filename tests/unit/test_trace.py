@@ -1,6 +1,8 @@
 """Packed trace columns: exact both ways, and firm against what is not one."""
 
 import base64
+import contextlib
+import struct
 import zlib
 
 import pytest
@@ -48,9 +50,19 @@ def test_a_column_that_would_fill_the_memory_is_refused():
         unpack(bomb)
 
 
-def test_a_value_beyond_the_format_is_refused():
+def test_a_value_beyond_the_format_is_refused_both_ways():
     with pytest.raises(TraceError, match="expected at most"):
         pack([2**62])
+    summed = base64.b64encode(zlib.compress(struct.pack("<2q", 2**61, 2**61))).decode()
+    with pytest.raises(TraceError, match="found a value beyond"):
+        unpack(summed)
+
+
+@given(st.text() | st.binary().map(lambda raw: base64.b64encode(zlib.compress(raw)).decode()))
+def test_any_text_at_all_is_a_column_or_refused(text):
+    with contextlib.suppress(TraceError):
+        column = unpack(text)
+        assert unpack(pack(column)) == column
 
 
 def test_a_trace_comes_back_whole():
