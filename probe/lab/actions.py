@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from probe.lab import rules
-from probe.lab.effects import GilbertElliott, Jitter, Queue, TokenBucket
+from probe.lab.effects import Fading, GilbertElliott, Jitter, Queue, TokenBucket
 from probe.lab.rules import Direction, Transport
 
 
@@ -110,6 +110,17 @@ class BurstLoser:
     def act(self, packet: Packet, at: float) -> float | None:  # noqa: ARG002 - one signature
         """Step the two states."""
         return None if self._states.lost() else at
+
+
+class Fader:
+    """``rules.Fade``."""
+
+    def __init__(self, effect: rules.Fade, rng: Random) -> None:
+        self._air = Fading(effect, rng)
+
+    def act(self, packet: Packet, at: float) -> float | None:  # noqa: ARG002 - one signature
+        """Lose it if the air is bad just then."""
+        return None if self._air.lost(at) else at
 
 
 class Degrader:
@@ -260,6 +271,8 @@ def action(effect: rules.Effect, rng: Random, openings: Openings | None = None) 
             return Loser(effect.ratio, rng, only_acks=True)
         case rules.BurstLoss():
             return BurstLoser(effect, rng)
+        case rules.Fade():
+            return Fader(effect, rng)
         case rules.Degrade():
             return Degrader(effect, rng)
         case rules.Freeze():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from probe.lab.rules import BurstLoss, CrossTraffic
+from probe.lab.rules import BurstLoss, CrossTraffic, Fade
 
 BITS = 8
 
@@ -85,6 +85,25 @@ class GilbertElliott:
         turn = self._effect.r if self._bad else self._effect.p
         if self._rng.random() < turn:
             self._bad = not self._bad
+        return self._rng.random() < (self._effect.bad if self._bad else self._effect.good)
+
+
+class Fading:
+    """Two-state loss in time; starts in the good state at the first packet."""
+
+    def __init__(self, effect: Fade, rng: Random) -> None:
+        self._effect = effect
+        self._rng = rng
+        self._bad = True
+        self._until = float("-inf")
+
+    def lost(self, now: float) -> bool:
+        """Tell whether a packet that crosses now is lost."""
+        while now >= self._until:
+            self._bad = not self._bad
+            lasts_s = self._effect.bad_s if self._bad else self._effect.good_s
+            begun = now if self._until == float("-inf") else self._until
+            self._until = begun + self._rng.expovariate(1.0 / lasts_s)
         return self._rng.random() < (self._effect.bad if self._bad else self._effect.good)
 
 

@@ -219,6 +219,27 @@ class BurstLoss(_Effect, frozen=True):
             _ratio(name, getattr(self, name))
 
 
+class Fade(_Effect, frozen=True):
+    """Gilbert-Elliott loss in time: whatever crosses at one moment meets one state.
+
+    States last ``good_s`` and ``bad_s`` on average, exponentially, the good one first, and are the
+    same in both directions; ``good`` and ``bad`` are the loss probabilities within each. With the
+    scope ``shared`` it is one air for all flows: bad radio, where a lapse hits every call alike.
+    """
+
+    good_s: float
+    bad_s: float
+    good: float = 0.0
+    bad: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse states without duration and what is no probability."""
+        for name in ("good_s", "bad_s"):
+            _positive(name, getattr(self, name))
+        for name in ("good", "bad"):
+            _ratio(name, getattr(self, name))
+
+
 class Freeze(_Effect, frozen=True):
     """Let so much payload, or so many packets, through in the rule's direction; then silence.
 
@@ -322,6 +343,7 @@ Effect = (
     | Hold
     | Loss
     | BurstLoss
+    | Fade
     | Freeze
     | Reset
     | Drop
@@ -420,7 +442,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One emulated censor on one line, and what is to be found there.
 
-    ``source`` cites where the figures come from; ``engines`` those that can carry it.
+    ``source`` cites where the figures come from; ``engines`` those that can carry it; ``fold``
+    what an evaluation that leaves one out leaves out together with it.
     """
 
     name: str
@@ -430,6 +453,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rules: tuple[Rule, ...] = ()
     expected: tuple[Expected, ...] = ()
     engines: tuple[Engine, ...] = ("loopback", "netns")
+    fold: str = ""
 
     def expects(self, service: str, kind: Literal["fetch", "call", "reach"]) -> Expected:
         """Look up what is to be found.

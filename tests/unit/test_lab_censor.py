@@ -277,6 +277,17 @@ def test_the_coin_is_tossed_once_a_connection():
     assert sum(not flow[0] for flow in fates) == pytest.approx(990, rel=0.1)
 
 
+def test_one_air_for_all_is_bad_for_every_flow_and_direction_at_once():
+    box = censor(rule(rules.Fade(good_s=1.0, bad_s=1.0), scope="shared"))
+    ways = [(flow, way) for flow in range(3) for way in ("up", "down")]
+    moments = [
+        {box.packet(packet(way, flow=flow), 0.1 * step).at is None for flow, way in ways}
+        for step in range(300)
+    ]
+    assert all(len(fates) == 1 for fates in moments)
+    assert sum(fates == {True} for fates in moments) == pytest.approx(150, rel=0.3)
+
+
 def test_an_inverted_match_on_addresses_acts_from_the_first_packet():
     listed = Match(addresses=("198.18.2.0/24",), invert=True)
     box = censor(rule(rules.Drop(), match=listed))

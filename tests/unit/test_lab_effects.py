@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.lab.access import LEAST_SHARE, Access
-from probe.lab.effects import CrossLoad, GilbertElliott, Jitter, Queue, TokenBucket
-from probe.lab.rules import BurstLoss, CrossTraffic, Line
+from probe.lab.effects import CrossLoad, Fading, GilbertElliott, Jitter, Queue, TokenBucket
+from probe.lab.rules import BurstLoss, CrossTraffic, Fade, Line
 
 ROUNDING_BYTES = 1e-3
 
@@ -100,6 +100,19 @@ def test_gilbert_elliott_spends_p_over_p_plus_r_of_its_time_losing():
 def test_gilbert_elliott_with_a_clean_good_state_and_no_way_out_loses_nothing():
     states = GilbertElliott(BurstLoss(p=0.0, r=1.0), Random(1))
     assert not any(states.lost() for _ in range(1_000))
+
+
+def test_a_fade_lasts_its_time_however_many_packets_cross():
+    for interval_s in (0.001, 0.03):
+        air = Fading(Fade(good_s=6.0, bad_s=0.3), Random(7))
+        lost = [air.lost(100.0 + index * interval_s) for index in range(int(6000 / interval_s))]
+        assert sum(lost) / len(lost) == pytest.approx(0.3 / 6.3, rel=0.1)
+
+
+def test_a_fade_starts_good_and_loses_within_each_state_what_it_says():
+    air = Fading(Fade(good_s=1e9, bad_s=1.0, good=0.25), Random(1))
+    lost = [air.lost(float(second)) for second in range(10_000)]
+    assert sum(lost) / len(lost) == pytest.approx(0.25, rel=0.1)
 
 
 @given(st.lists(st.floats(0, 0.01), min_size=2, max_size=100))

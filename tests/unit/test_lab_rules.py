@@ -71,6 +71,8 @@ def test_parts_together_match_the_flow_that_has_them_all():
         (lambda: rules.Shape(rate_bps=1, queue_bytes=0), "queue_bytes: found 0"),
         (lambda: rules.Loss(ratio=1.1), "ratio: found 1.1"),
         (lambda: rules.BurstLoss(p=-1, r=0), "p: found -1"),
+        (lambda: rules.Fade(good_s=0, bad_s=1), "good_s: found 0"),
+        (lambda: rules.Fade(good_s=1, bad_s=1, bad=2), "bad: found 2"),
         (lambda: rules.Degrade(after_packets=3, pass_ratio=2), "pass_ratio: found 2"),
         (lambda: rules.DropAcks(ratio=-0.1), "ratio: found -0.1"),
         (rules.Freeze, "exactly one of after_bytes, after_packets"),
