@@ -1,34 +1,49 @@
-"""Coverage-guided fuzzing of everything a call reads from the network.
+"""Coverage-guided fuzzing of everything a call reads, from the network or from a record.
 
-    python tests/fuzz/fuzz_call.py stun|far_end|probe CORPUS -runs=10000000
+    python tests/fuzz/fuzz_call.py TARGET CORPUS -runs=10000000 -max_len=700
 
-Needs atheris (libFuzzer for Python). CORPUS is a directory the fuzzer adds to;
-``tests/fuzz/corpus`` holds seeds. What is authenticated would stop blind bytes at the first hash,
-so a first byte chooses whether the rest is raw or is sealed as a peer with the flow's key would.
+Needs atheris (libFuzzer for Python). TARGET is one of those listed at the end; CORPUS is a
+directory the fuzzer adds to, ``tests/fuzz/corpus`` holds seeds, and ``tests/fuzz/README.md`` what
+was run. What is authenticated would stop blind bytes at the first hash, so first bytes choose
+whether the rest is raw or is sealed as a peer with the key would.
 """
 
+import base64
 import contextlib
 import random
 import sys
+import zlib
 
 import atheris
 
 with atheris.instrument_imports(include=["probe"]):
-    from probe.call import stun
+    from probe.call import stun, wire
     from probe.call.ledger import Ledger
+    from probe.call.meeting import MeetTalk
+    from probe.call.order import CallOrder
     from probe.call.seal import seal
     from probe.call.shapes import SHAPES
-    from probe.call.talk import FarEndTalk, Rejected
+    from probe.call.signalling import at_address, ports_of, without_addresses
+    from probe.call.talk import FarEndTalk, Rejected, RelayTalk
+    from probe.call.webrtc import WebRtcTrial, rtp_number
     from probe.farend.cookies import Cookies
     from probe.farend.reflector import Reflector, ReflectorLimits
+    from probe.farend.rendezvous import Rendezvous
+    from probe.farend.stamp import reflect
+    from probe.trace import TraceError, pack, unpack
 
 CLIENT, STRANGER = ("192.0.2.1", 5000), ("2001:db8::1", 6000)
 NAMES = list(SHAPES)
 IV = b"\1\2\3\4"
+RELAY = RelayTalk(random.Random(3).randbytes)
+ASKED = RELAY.media(0)
 
 
 def stun_message(data):
-    """Any bytes are a STUN message or refused as StunError."""
+    """Any bytes are a STUN message or refused as StunError; a relay's answer or no answer."""
+    for datagram in (data, data[:8] + ASKED[8:20] + data[20:]):
+        reply = RELAY.reply(datagram)
+        assert reply is None or reply.seq == 0
     try:
         message = stun.decode(data)
     except stun.StunError:
@@ -42,6 +57,16 @@ def stun_message(data):
         return
 
 
+def make_reflector(cookies):
+    return Reflector(
+        cookies=cookies,
+        random_bytes=random.Random(2).randbytes,
+        monotonic_ns=lambda: 1_000,
+        unix_s=lambda: 0.0,
+        limits=ReflectorLimits(client_packets_per_s=1e12, total_packets_per_s=1e12),
+    )
+
+
 def make_flow(shape):
     """Open a flow on a fresh far end; return both sides."""
     talk = FarEndTalk(
@@ -51,13 +76,7 @@ def make_flow(shape):
         interval_s=0.06,
         random_bytes=random.Random(1).randbytes,
     )
-    reflector = Reflector(
-        cookies=Cookies(b"s" * 32),
-        random_bytes=random.Random(2).randbytes,
-        monotonic_ns=lambda: 1_000,
-        unix_s=lambda: 0.0,
-        limits=ReflectorLimits(client_packets_per_s=1e12, total_packets_per_s=1e12),
-    )
+    reflector = make_reflector(Cookies(b"s" * 32))
     answer = None
     asks = talk.opening()
     with contextlib.suppress(StopIteration):
@@ -108,6 +127,8 @@ def probe(data):
     with contextlib.suppress(Rejected):
         talk._accepted(datagram)
     talk._cookie_in(datagram)
+    for index in range(len(talk._like.setup)):
+        talk._exchange(index).read(datagram)
     reply, report = talk.reply(datagram), talk._report(0, datagram)
     if reply is None and report is None:
         return
@@ -121,7 +142,75 @@ def probe(data):
     assert len(ledger.fates()) == 40
 
 
-TARGETS = {"stun": stun_message, "far_end": far_end, "probe": probe}
+MEET = MeetTalk("blue horse", relay=False, random_bytes=random.Random(1).randbytes)
+COOKIES = Cookies(b"s" * 32)
+RENDEZVOUS = Rendezvous(make_reflector(COOKIES), COOKIES, random.Random(2).randbytes)
+
+
+def meeting(data):
+    """No datagram makes two probes or their far end stumble, nor is answered at greater length."""
+    provider = atheris.FuzzedDataProvider(data)
+    key = MEET._key if provider.ConsumeBool() else b""
+    kind = provider.PickValueInList([wire.MEET, wire.MEET | wire.DOWN, wire.PUNCH, 4, 255])
+    kind = kind if kind < 255 else provider.ConsumeIntInRange(0, 255)
+    length = provider.PickValueInList([82, 49, 81, provider.ConsumeIntInRange(0, 600)])
+    proven = provider.ConsumeBool()
+    rest = provider.ConsumeBytes(1500)[:length].ljust(length, b"\0")
+    RENDEZVOUS._meetings.clear()
+    RENDEZVOUS._partners.clear()
+    for address in (CLIENT, STRANGER, CLIENT):
+        body = (COOKIES.make(address, 2_000) + rest[16:])[:length] if proven else rest
+        datagram = seal(b"", body, kind, MEET._number, 0, key=key, iv=IV)
+        for reply, _ in RENDEZVOUS.handle(datagram, address, 2_000):
+            assert len(reply) <= len(datagram)
+        for one in (datagram, rest):
+            MEET.cookie(one), MEET.answer(one), MEET.punched(one)
+
+
+ORDER = CallOrder(host="far.example", port=443, profile="voip-20", shape="webrtc", duration_s=0.6)
+
+
+def webrtc(data):
+    """Any session description leaves its own addresses behind; any RTP fits the call or none."""
+    text = data.decode("utf-8", "replace")
+    assert not ports_of(without_addresses(text))
+    assert ports_of(at_address(text, "192.0.2.1")) == ports_of(text)
+    trial = WebRtcTrial(ORDER)
+    trial._on_sent(rtp_number(ASKED) or 0, 100)
+    numbers = [int.from_bytes(data[at : at + 3], "big", signed=True) for at in range(0, 60, 3)]
+    if (number := rtp_number(data)) is not None:
+        trial._on_received(number, len(data))
+    trial._learn(numbers)
+    assert len(trial.ledger.fates()) == 1
+
+
+def trace(data):
+    """Any text is a column that can be packed again, or refused as TraceError."""
+    raw, how = data[1:], data[:1]
+    if how and how[0] % 2:
+        raw = base64.b64encode(zlib.compress(raw, 0))
+    try:
+        column = unpack(raw.decode("latin-1"))
+    except TraceError:
+        return
+    assert unpack(pack(column)) == column
+
+
+def stamp(data):
+    """Any test packet is answered at its own length, or not at all."""
+    answer = reflect(data, ttl=None, received_unix_ns=0, now_unix_ns=1)
+    assert answer is None or len(answer) == len(data)
+
+
+TARGETS = {
+    "stun": stun_message,
+    "far_end": far_end,
+    "probe": probe,
+    "meeting": meeting,
+    "webrtc": webrtc,
+    "trace": trace,
+    "stamp": stamp,
+}
 
 if __name__ == "__main__":
     target = TARGETS[sys.argv.pop(1)]
