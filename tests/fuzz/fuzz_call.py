@@ -163,8 +163,8 @@ def meeting(data):
         datagram = seal(b"", body, kind, MEET._number, 0, key=key, iv=IV)
         for reply, _ in RENDEZVOUS.handle(datagram, address, 2_000):
             assert len(reply) <= len(datagram)
-        for one in (datagram, rest):
-            MEET.cookie(one), MEET.answer(one), MEET.punched(one)
+    for one in (datagram, rest):
+        MEET.cookie(one), MEET.answer(one), MEET.punched(one)
 
 
 ORDER = CallOrder(host="far.example", port=443, profile="voip-20", shape="webrtc", duration_s=0.6)
