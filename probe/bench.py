@@ -13,8 +13,8 @@ from probe.limits import Limits
 from probe.line import Hold, Line
 from probe.measurement import Arm, Measurement, Subject
 from probe.network import Network
-from probe.plan import Session
 from probe.recorder import Recorder
+from probe.session_kinds import Session
 
 
 class Judge(Protocol):

@@ -14,8 +14,8 @@ from probe.call.profiles import packets
 from probe.limits import RELAY_FLOW_S, RELAY_PROFILE
 from probe.measurement import Arm, Check, Host, Measurement
 from probe.messaging import ask_beside
-from probe.plan import CallSession, RelaySession
 from probe.recorder import Outcome
+from probe.session_kinds import CallSession, RelaySession
 from probe.trial import trial
 
 #: A call packet: its usual payload, and its IPv4 and UDP headers.

@@ -20,10 +20,14 @@ class EndpointError(ValueError):
 
 
 class HostPort(NamedTuple):
-    """A host name or IP address without brackets, and a port."""
+    """A host name or IP address without brackets, and a port; its text has the brackets."""
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        """Write ``host:port``, as :func:`parse_address` reads it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_url(text: str) -> HostPort:

@@ -21,9 +21,10 @@ from probe.limits import Limits, only_run
 from probe.line import Line
 from probe.measurement import Measurement, Subject, Vantage
 from probe.network import Network
-from probe.plan import Plan, Session, pair_bytes, subject
+from probe.plan import Plan
 from probe.recorder import Recorder
 from probe.run import carry_out_plan, check_line
+from probe.session_kinds import Session
 from probe.store import RunFile, StoreError, recover
 from probe.targets import Targets
 from probe.ui import Emitter, Ended
@@ -130,13 +131,13 @@ class _Table:
         self._limits = limits
         self._judge = judge
         self._emitter = emitter
-        self._open = Counter((session.service, subject(session)) for session in plan.sessions)
+        self._open = Counter((session.service, session.subject) for session in plan.sessions)
         self._sessions: dict[tuple[str, Subject], list[list[Measurement]]] = {}
         self.found = 0
 
     def ended(self, session: Session, found: list[list[Measurement]]) -> None:
         """Take in one session and what followed it."""
-        of = (session.service, subject(session))
+        of = (session.service, session.subject)
         self._open[of] -= 1
         if found:
             self._sessions.setdefault(of, []).extend(found)
@@ -150,6 +151,6 @@ class _Table:
             self._emitter.not_measured(*of, self._why(session))
 
     def _why(self, session: Session) -> str:
-        if not self._limits.allows(pair_bytes(session)):
+        if not self._limits.allows(session.pair_bytes):
             return "the byte budget was used up: raise --budget, or try again tomorrow"
         return "its relays were asked within the last hour: try again later"

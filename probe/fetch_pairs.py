@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import structs
 
 from probe.bench import Bench, Progress, Running
+from probe.endpoints import HostPort, parse_url
 from probe.fetch import FetchOrder, FetchOutcome, fetch
 from probe.fetch.freeze import freeze_by_bytes, freeze_by_packets
 from probe.fetch.replay import replay
@@ -17,9 +18,9 @@ from probe.fetch_trial import Made, Work, fetch_trial, goodput_bps, order_of, re
 from probe.limits import CONNECTIONS_PER_ADDRESS
 from probe.measurement import Arm, Fetch, Measurement
 from probe.network import Network
-from probe.plan import FetchSession, origin, subject
 from probe.recorder import Trial
-from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn, written
+from probe.session_kinds import FetchSession
+from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn
 
 #: A transfer that is to tell more about a slow target may take this many times as long.
 _LONGER: Final = 2.0
@@ -109,8 +110,8 @@ async def parallel_fetches(
     Returns:
         One record a connection, each with ``fetch.parallel`` set to their number.
     """
-    servers = await servers_of(bench.network, origin(plan.target.url))
-    spread = [written(server) for server in servers for _ in range(CONNECTIONS_PER_ADDRESS)]
+    servers = await servers_of(bench.network, str(parse_url(plan.target.url)))
+    spread = [str(HostPort(*server)) for server in servers for _ in range(CONNECTIONS_PER_ADDRESS)]
     chosen = spread[: max(dose for dose in (0, *_DOSES) if dose <= len(spread))]
     order = structs.replace(order_of(plan, plan.target), rtt_beside=False)
     async with (
@@ -172,7 +173,7 @@ def _watch(
     def watch(t_s: float, size_bytes: int) -> bool:
         running.hold.saw(t_s, size_bytes)
         rate_bps = 8 * size_bytes / t_s if t_s > 0 else 0.0
-        bench.tell(Progress(plan.service, subject(plan), arm, number, rate_bps))
+        bench.tell(Progress(plan.service, plan.subject, arm, number, rate_bps))
         return (
             arm == "target"
             and control_bps > 0

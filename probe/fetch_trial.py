@@ -8,12 +8,13 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from probe.bench import Bench, Running
+from probe.endpoints import HostPort, parse_url
 from probe.fetch import FetchOrder, FetchOutcome
 from probe.fetch.capture import Capture
 from probe.measurement import Fetch, Host, Measurement
-from probe.plan import FETCH_OVERHEAD, FetchArm, FetchSession, origin
 from probe.recorder import Outcome, Trial
-from probe.trial import addresses_of, servers_of, turn, written
+from probe.session_kinds import FETCH_OVERHEAD, FetchArm, FetchSession
+from probe.trial import addresses_of, servers_of, turn
 
 #: Handshakes and certificates of a fetch, both directions.
 _HANDSHAKE_BYTES: Final = 8_000
@@ -47,10 +48,11 @@ async def fetch_trial(
         The record.
     """
     side = plan.target if place.arm == "target" else plan.control
-    servers = await servers_of(bench.network, origin(side.url))
+    servers = await servers_of(bench.network, str(parse_url(side.url)))
     order = order_of(plan, side)
     if plan.control_kind in ("A", "B") and servers:
-        order = structs.replace(order, address=written(min(servers)))  # both arms: one server
+        # Both arms meet the same server.
+        order = structs.replace(order, address=str(HostPort(*min(servers))))
     async with (
         turn(running, addresses_of(servers, side.url), bench),
         bench.evidence.watch() as capture,

@@ -11,9 +11,10 @@ import asyncio
 from typing import Final
 
 from probe.bench import Bench
+from probe.endpoints import parse_url
 from probe.fetch import FetchOrder, fetch, reach
 from probe.measurement import Check
-from probe.plan import CallSession, origin
+from probe.session_kinds import CallSession
 from probe.trial import addresses_of, servers_of
 
 #: The call is well under way, and past the packets a filter needs to recognise it.
@@ -39,7 +40,7 @@ async def ask_beside(plan: CallSession, bench: Bench) -> tuple[Check, ...]:
 
 async def _ask(endpoint: str, bench: Bench) -> Check:
     is_web = "://" in endpoint
-    at = origin(endpoint) if is_web else endpoint
+    at = str(parse_url(endpoint)) if is_web else endpoint
     async with bench.limits.visit(addresses_of(await servers_of(bench.network, at), at)):
         if not is_web:
             failure, body = await reach(endpoint, bench.network, limit_s=_LIMIT_S)

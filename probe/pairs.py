@@ -7,8 +7,14 @@ from probe.call_pairs import far_end_pair, relay_pair
 from probe.fetch import reach
 from probe.fetch_pairs import fetch_pair
 from probe.measurement import Arm, Measurement
-from probe.plan import REACH_BYTES, CallSession, FetchSession, ReachSession, RelaySession
 from probe.recorder import Outcome
+from probe.session_kinds import (
+    REACH_BYTES,
+    CallSession,
+    FetchSession,
+    ReachSession,
+    RelaySession,
+)
 from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn
 
 
@@ -43,7 +49,7 @@ async def _reach(
     servers = await servers_of(bench.network, endpoint)
     async with turn(running, addresses_of(servers, endpoint), bench):
         started_s = bench.recorder.wall()
-        failure, body = await reach(endpoint, bench.network)
+        failure, body = await reach(endpoint, bench.network, plan.limit_s)
     bench.limits.spend(REACH_BYTES)
     return bench.recorder.record(
         trial(running, arm, number, endpoint),

@@ -10,12 +10,15 @@ import msgspec
 
 from probe import failure
 from probe.bench import Bench
+from probe.confirm import confirmations
+from probe.endpoints import parse_url
 from probe.exits import Status
 from probe.fetch.reach import reach
 from probe.measurement import Measurement
-from probe.plan import Plan, Session, confirmations, line_checks, origin
+from probe.plan import Plan, line_checks
 from probe.recorder import Outcome, Trial
 from probe.session import carry_out
+from probe.session_kinds import Session
 from probe.targets import Targets
 from probe.trial import addresses_of, servers_of
 
@@ -54,7 +57,7 @@ async def check_line(targets: Targets, bench: Bench) -> LineState:
     session = bench.recorder.new_id()
     failures: dict[str, str | None] = {}
     for number, (scope, control) in enumerate(line_checks(targets)):
-        endpoint = origin(control.url or "")
+        endpoint = str(parse_url(control.url or ""))
         started_s = bench.recorder.wall()
         servers = await servers_of(bench.network, endpoint)
         async with bench.limits.visit(addresses_of(servers, endpoint)):

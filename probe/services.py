@@ -84,6 +84,10 @@ class FarEnd(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[int, ...] = ()
     replay: int = 8443
 
+    def page(self, path: str) -> str:
+        """Return the URL of a path of its web side."""
+        return f"{self.url.rstrip('/')}/{path}"
+
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
     """A whole targets file; ``controls`` and ``services`` keep its order."""

@@ -11,7 +11,7 @@ from probe.bench import Bench, Running
 from probe.fetch_pairs import freeze_tests, longer_pair, parallel_fetches
 from probe.measurement import Measurement
 from probe.pairs import carry_out_pair
-from probe.plan import FetchSession, Session, max_pairs, min_pairs, pair_bytes
+from probe.session_kinds import FetchSession, Session
 
 #: Trials a judge may ask for when it knows that something is slow but not how.
 _FOLLOW_UPS: Final = {
@@ -35,11 +35,11 @@ async def carry_out(session: Session, order: int, bench: Bench) -> list[Measurem
     """
     async with bench.line.hold(order) as hold:
         running = Running(session, bench.recorder.new_id(), hold, [])
-        for number in range(max_pairs(session)):
-            if not bench.limits.allows(pair_bytes(session)):
+        for number in range(session.most_pairs):
+            if not bench.limits.allows(session.pair_bytes):
                 break
             running.trials.extend(await carry_out_pair(running, number, bench))
-            if number + 1 >= min_pairs(session) and bench.judge.enough(running.trials):
+            if number + 1 >= session.least_pairs and bench.judge.enough(running.trials):
                 break
             await hold.between_pairs()
         await _follow_up(running, bench)
@@ -57,7 +57,7 @@ async def _follow_up(running: Running, bench: Bench) -> None:
     if plan.target.play:
         del left["parallel"]
     while (want := bench.judge.want(running.trials)) in left:
-        if not bench.limits.allows(pair_bytes(plan)):
+        if not bench.limits.allows(plan.pair_bytes):
             return
         make = left.pop(want)
         number = 1 + max(trial.round for trial in running.trials)

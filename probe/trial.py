@@ -87,9 +87,3 @@ def addresses_of(servers: Sequence[Address], otherwise: str) -> list[str]:
         The addresses.
     """
     return [address for address, _ in servers] or [otherwise]
-
-
-def written(server: Address) -> str:
-    """Write ``address:port``, IPv6 in brackets."""
-    address, port = server
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

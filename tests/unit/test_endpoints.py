@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.endpoints import EndpointError, is_host, parse_address, parse_relay, parse_url
+from probe.endpoints import EndpointError, HostPort, is_host, parse_address, parse_relay, parse_url
 
 ADDRESSES = st.ip_addresses(v=4) | st.ip_addresses(v=6)
 PORTS = st.integers(1, 65535)
@@ -50,9 +50,9 @@ def test_what_is_not_a_web_address_is_refused(text):
 
 @given(ADDRESSES, PORTS)
 def test_addresses_survive_being_written_and_read(address, port):
-    host = f"[{address}]" if address.version == 6 else str(address)
-    assert parse_address(f"{host}:{port}") == (str(address), port)
-    assert parse_relay(f"stun://{host}:{port}") == (str(address), port)
+    written = str(HostPort(str(address), port))
+    assert parse_address(written) == (str(address), port)
+    assert parse_relay(f"stun://{written}") == (str(address), port)
 
 
 @pytest.mark.parametrize(

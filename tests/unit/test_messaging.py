@@ -18,8 +18,8 @@ from probe.limits import Limits
 from probe.line import Line
 from probe.measurement import Check, Measurement, Vantage
 from probe.network import Network
-from probe.plan import CallSession
 from probe.recorder import Recorder
+from probe.session_kinds import CallSession
 from probe.store import RunFile
 
 

@@ -1,78 +1,21 @@
 """A plan names every session with its control, and what the run will cost."""
 
 import random
-from datetime import date
 
 import msgspec
-import pytest
+from plans import KINDS, plan_of, targets
 
-from probe.plan import (
+from analysis.sequential import CAP_PAIRS
+from probe.confirm import confirmations
+from probe.plan import all_hosts, line_checks, make_plan
+from probe.services import FarEnd
+from probe.session_kinds import (
+    MAX_FETCH_PAIRS,
     CallSession,
     FetchSession,
     ReachSession,
     RelaySession,
-    confirmations,
-    line_checks,
-    make_plan,
-    origin,
-    pair_bytes,
-    subject,
-    usual_pairs,
 )
-from probe.targets import CallTarget, Control, FarEnd, FetchTarget, ReachTarget, Service, Targets
-
-KINDS = ("fetch", "call", "reach")
-
-
-def targets(far_end: FarEnd | None = None) -> Targets:
-    return Targets(
-        version=1,
-        reviewed=date(2026, 11, 21),
-        expires=date(2027, 2, 21),
-        far_end=far_end,
-        controls={
-            "pages": Control(
-                name="Pages", url="https://pages.example/a", scope="foreign", source="s"
-            ),
-            "post": Control(
-                name="Post", url="https://post.example/a", scope="domestic", source="s"
-            ),
-            "stun": Control(
-                name="S", relay="stun://stun.example:3478", scope="foreign", source="s"
-            ),
-            "stun2": Control(
-                name="S", relay="stun://stun2.example:3478", scope="foreign", source="s"
-            ),
-        },
-        services={
-            "twitter": Service(
-                name="Twitter",
-                group="social",
-                controls=("pages",),
-                trigger_names=("abs.twimg.com",),
-                fetch=(FetchTarget(url="https://abs.twimg.com/x", min_bytes=450_000, source="s"),),
-            ),
-            "telegram": Service(
-                name="Telegram",
-                group="messenger",
-                controls=("pages",),
-                reach=(ReachTarget(address="149.154.167.51:443"),),
-                call=(
-                    CallTarget(
-                        profile="voip-60",
-                        shapes=("telegram", "stun-rtp"),
-                        relays=("stun://91.108.9.35:1400", "stun://91.108.13.23:1400"),
-                        source="s",
-                    ),
-                ),
-            ),
-        },
-    )
-
-
-def plan_of(given: Targets, **changes: object):
-    options = {"only": (), "kinds": KINDS, **changes}
-    return make_plan(given, random.Random(1), **options)
 
 
 def test_both_arms_of_a_fetch_move_the_same_number_of_bytes() -> None:
@@ -100,23 +43,6 @@ def test_relays_that_have_no_second_pair_are_left_alone() -> None:
     given = targets()
     del given.controls["stun2"]
     assert plan_of(given, only=("telegram",), kinds=("call",)).sessions == ()
-
-
-def test_a_finding_is_confirmed_on_the_same_server_and_at_the_far_end() -> None:
-    far_end = FarEnd(url="https://far.example:443", calls=(3478,))
-    given = targets(far_end)
-    (session,) = plan_of(given, only=("twitter",)).sessions
-    grade_a, grade_b, _ = confirmations(session, given)
-    assert isinstance(session, FetchSession)
-    assert (grade_a.target, grade_a.control.url) == (session.target, session.target.url)
-    assert grade_a.control.sni == "pages.example"
-    assert (grade_b.target.sni, grade_b.control.sni) == ("abs.twimg.com", "pages.example")
-    assert grade_b.target.url == grade_b.control.url == "https://far.example:443/bytes/100000"
-
-
-def test_without_a_far_end_only_the_service_itself_confirms() -> None:
-    (session,) = plan_of(targets(), only=("twitter",)).sessions
-    assert [s.control_kind for s in confirmations(session, targets())] == ["A"]
 
 
 def test_with_a_far_end_every_shape_is_a_session_of_its_own() -> None:
@@ -150,30 +76,19 @@ def test_fetches_come_first_and_services_in_an_order_that_differs_from_run_to_ru
 
 def test_the_cost_counts_the_usual_pairs_of_every_session() -> None:
     plan = plan_of(targets())
-    assert plan.bytes == sum(pair_bytes(s) * usual_pairs(s) for s in plan.sessions)
+    assert plan.bytes == sum(s.pair_bytes * s.usual_pairs for s in plan.sessions)
     assert plan.seconds > 20
 
 
-def test_the_dry_run_names_every_host() -> None:
-    hosts = plan_of(targets()).hosts
-    assert "abs.twimg.com:443" in hosts
-    assert "91.108.9.35:1400/udp" in hosts
+def test_the_dry_run_names_every_host_also_of_the_line_check_and_the_vantage() -> None:
+    given = targets()
+    hosts = all_hosts(plan_of(given), given)
+    assert {"abs.twimg.com:443", "91.108.9.35:1400/udp"} <= set(hosts)
+    assert {"post.example:443", "stun.example:3478/udp"} <= set(hosts)
 
 
 def test_the_line_is_checked_at_home_and_abroad() -> None:
     assert [scope for scope, _ in line_checks(targets())] == ["domestic", "foreign"]
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://a.example/x", "a.example:443"),
-        ("http://a.example/x", "a.example:80"),
-        ("https://a.example:8443/x", "a.example:8443"),
-    ],
-)
-def test_an_origin_has_the_port_its_scheme_implies(url: str, expected: str) -> None:
-    assert origin(url) == expected
 
 
 def test_uploads_go_to_the_far_end_under_both_names_and_only_where_asked_for() -> None:
@@ -183,20 +98,12 @@ def test_uploads_go_to_the_far_end_under_both_names_and_only_where_asked_for() -
     assert (session.direction, session.control_kind) == ("up", "B")
     assert session.target.url == session.control.url == "https://far.example:443/sink"
     assert (session.target.sni, session.control.sni) == ("abs.twimg.com", "pages.example")
-    assert "upload" not in {subject(s) for s in plan_of(given).sessions}
+    assert "upload" not in {s.subject for s in plan_of(given).sessions}
     assert confirmations(session, given) == ()
 
 
 def test_without_a_far_end_there_is_nobody_to_send_to() -> None:
     assert plan_of(targets(), kinds=("upload",)).sessions == ()
-
-
-def test_what_only_confirms_is_smaller_and_sooner_over() -> None:
-    (session,) = plan_of(targets(), only=("twitter",)).sessions
-    (further,) = confirmations(session, targets())
-    assert isinstance(session, FetchSession)
-    assert further.limit_bytes < session.limit_bytes
-    assert further.limit_s < session.limit_s
 
 
 def test_every_version_of_http_is_a_session_and_quic_has_quic_for_a_control() -> None:
@@ -215,14 +122,5 @@ def test_every_version_of_http_is_a_session_and_quic_has_quic_for_a_control() ->
     assert versions() == [(version, version) for version in every]
 
 
-def test_last_a_recording_is_played_with_the_far_end_beside_its_inverted_copy() -> None:
-    given = targets(FarEnd(url="https://far.example:443", calls=(3478,), replay=8444))
-    (session,) = plan_of(given, only=("twitter",)).sessions
-    *_, played = confirmations(session, given)
-    assert (played.control_kind, played.target.play, played.control.play) == (
-        "B",
-        "replay",
-        "inverted",
-    )
-    assert played.target.url == played.control.url == "http://far.example:8444/"
-    assert played.target.sni == "abs.twimg.com"
+def test_a_session_ends_undecided_where_the_evaluation_counts_on_it() -> None:
+    assert {**CAP_PAIRS, "D": CAP_PAIRS["C"]} == MAX_FETCH_PAIRS

@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 from probe.bench import Bench, Running
+from probe.endpoints import HostPort
 from probe.limits import Limits
 from probe.line import CRAWL_AFTER_S, Line
 from probe.network import Network
-from probe.trial import addresses_of, servers_of, turn, written
+from probe.trial import addresses_of, servers_of, turn
 
 
 def bench_of(folder: Path, line: Line) -> Bench:
@@ -60,13 +61,13 @@ async def test_a_session_that_crawled_and_its_neighbour_share_a_control(tmp_path
 async def test_a_literal_endpoint_is_its_own_server() -> None:
     servers = await servers_of(Network(), "192.0.2.7:443")
     assert addresses_of(servers, "nobody") == ["192.0.2.7"]
-    assert written(servers[0]) == "192.0.2.7:443"
+    assert str(HostPort(*servers[0])) == "192.0.2.7:443"
 
 
 async def test_an_ipv6_endpoint_keeps_its_brackets_only_in_writing() -> None:
     servers = await servers_of(Network(), "[2001:db8::7]:443")
     assert addresses_of(servers, "nobody") == ["2001:db8::7"]
-    assert written(servers[0]) == "[2001:db8::7]:443"
+    assert str(HostPort(*servers[0])) == "[2001:db8::7]:443"
 
 
 async def test_a_name_without_an_answer_still_has_a_place_to_wait_at() -> None:

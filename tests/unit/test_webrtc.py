@@ -26,8 +26,8 @@ from probe.limits import Limits
 from probe.line import Line
 from probe.measurement import Vantage
 from probe.network import Network
-from probe.plan import CallSession
 from probe.recorder import Recorder
+from probe.session_kinds import CallSession
 from probe.store import RunFile
 
 aiortc = pytest.importorskip("aiortc", reason="the extra webrtc is not installed")
