@@ -1,11 +1,14 @@
 """Marks of a policer in one transfer, from what the receiver saw.
 
 A policer drops what exceeds its tokens and queues nothing. So packets are lost while round trips
-stay flat, and the losses differ from those of a line that tosses for every packet in one of three
-ways: the window always breaks at the same size, the rate is even to a few percent, or one overrun
-loses many packets at once. Thresholds were chosen on one half of the captures of Flach et al.
-(SIGCOMM 2016), split by a hash of the file name; ``analysis.evaluate.capture_rows`` reports on the
-other half.
+stay flat, and the losses differ from those of a line that tosses for every packet in one of four
+ways: the window always breaks at the same size, the rate is even to a few percent, one overrun
+loses many packets at once, or a bucketful passes untouched before the first loss. Thresholds were
+chosen on one half of the captures of Flach et al. (SIGCOMM 2016), split by a hash of the file name;
+``analysis.evaluate.capture_rows`` reports on the other half.
+
+What a full bucket lets pass tells nothing of what comes once it is empty. So the share of drops and
+the evenness are those after the first segment out of order.
 """
 
 from __future__ import annotations
@@ -34,34 +37,49 @@ _WINDOW_SEGMENTS: Final = 5.5
 #: Nor does it hold when most arrives out of order; and few segments show a pattern by chance.
 _MOST_DROPS: Final = 0.35
 _FEWEST_SEGMENTS: Final = 150
-#: Deviation of the rate over fifths of the transfer.
+#: Deviation of the rate over fifths of the time.
 _EVEN: Final = 0.06
 _PARTS: Final = 5
 #: Holes, over those that single losses would make for so many segments out of order.
-_BUNCHED: Final = 0.5
+_BUNCHED: Final = 0.25
 #: An in-order jump of more segments than delayed acknowledgements make.
 _HOLE_SEGMENTS: Final = 2.5
 _SEGMENT_BYTES: Final = 1500.0
 #: Packets out of order a loss makes in a window that single losses of ratio p allow: the window
 #: is 1.22 / sqrt(p) (Mathis et al. 1997), so their share is 1.22 sqrt(p).
 _MATHIS: Final = 1.22
+#: Losses that chance leaves out once in ten thousand transfers (Poisson).
+_NOT_BY_CHANCE: Final = 9.2
 _FEWEST_POINTS: Final = 8
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
-    """What one transfer shows; ``None`` where it was not measured."""
+    """What one transfer shows; ``None`` where it was not measured.
+
+    ``drops`` is the share of segments out of order, from the first of them on.
+    """
 
     flat: bool | None
     drops: float | None
     same_size: bool
     even: bool
     bunched: bool
+    spared: bool = False
 
     @property
     def policed(self) -> bool:
         """Whether it bears the marks of a policer: drops, no queue, and not by the toss."""
         dropped = self.drops is not None and self.drops >= DROP_RATIO
-        return bool(self.flat) and dropped and (self.same_size or self.even or self.bunched)
+        pattern = self.same_size or self.even or self.bunched or self.spared
+        return bool(self.flat) and dropped and pattern
+
+
+class Onset(msgspec.Struct, frozen=True):
+    """Where losses begin: seconds, segments that had passed, share out of order from there on."""
+
+    t_s: float
+    segments: int
+    ratio: float
 
 
 def marks(fetch: Fetch) -> Marks:
@@ -73,26 +91,61 @@ def marks(fetch: Fetch) -> Marks:
     Returns:
         Its marks.
     """
-    drops = None if fetches.is_proxied(fetch) else fetches.out_of_order_ratio(fetch)
-    arrivals = rate.late(rate.series(fetch))
+    whole = rate.series(fetch)
+    arrivals = rate.late(whole)
+    overall = None if fetches.is_proxied(fetch) else fetches.out_of_order_ratio(fetch)
+    begun = onset(fetch)
+    drops = begun.ratio if begun is not None else overall
     if len(arrivals.t_s) < _FEWEST_POINTS:
         return Marks(flat=is_flat(fetch), drops=drops, same_size=False, even=False, bunched=False)
     jumps = np.diff(arrivals.wire_bytes) / _SEGMENT_BYTES
     holes = jumps[jumps > _HOLE_SEGMENTS]
     segments = float(arrivals.wire_bytes[-1] - arrivals.wire_bytes[0]) / _SEGMENT_BYTES
-    single = segments * ((drops or 0.0) / _MATHIS) ** 2
     wide = (
         segments >= _FEWEST_SEGMENTS
         and len(holes) > 0
         and float(np.median(holes)) > _WINDOW_SEGMENTS
     )
+    single = segments * _loss_ratio(overall or 0.0)
+    few = single >= _NOT_BY_CHANCE and len(holes) <= _BUNCHED * single
     return Marks(
         flat=is_flat(fetch),
         drops=drops,
         same_size=wide and len(holes) >= _FEWEST_HOLES and _width(holes) <= _SAME_SIZE,
-        even=_unevenness(arrivals) <= _EVEN,
-        bunched=wide and (drops or 0.0) <= _MOST_DROPS and len(holes) <= _BUNCHED * single,
+        even=_is_even(rate.since(whole, begun.t_s) if begun is not None else arrivals),
+        bunched=wide and (overall or 0.0) <= _MOST_DROPS and few,
+        spared=begun is not None and begun.segments * _loss_ratio(begun.ratio) >= _NOT_BY_CHANCE,
     )
+
+
+def onset(fetch: Fetch) -> Onset | None:
+    """Find where losses begin in a transfer.
+
+    Args:
+        fetch: the transfer, with samples of TCP_INFO.
+
+    Returns:
+        ``None`` where nothing came out of order, the kernel did not say, or had nothing in order
+        to show before.
+    """
+    if fetches.is_proxied(fetch) or fetch.direction == "up":
+        return None
+    counted = [
+        (info.t_s, info.data_segs_in, info.rcv_ooopack)
+        for info in fetch.tcp_info
+        if info.data_segs_in is not None and info.rcv_ooopack is not None
+    ]
+    first = next((n for n, (_, _, strays) in enumerate(counted) if strays), 0)
+    if first == 0:
+        return None
+    (t_s, segments, strays), (_, all_segments, all_strays) = counted[first], counted[-1]
+    before = segments - strays
+    return Onset(t_s, before, all_strays / max(all_segments - before, 1))
+
+
+def _loss_ratio(out_of_order: float) -> float:
+    """Losses a segment that would, one by one, put such a share out of order."""
+    return (min(out_of_order, 1.0) / _MATHIS) ** 2
 
 
 def marks_of_sum(arrivals: rate.Series, fetches_in: Sequence[Fetch]) -> Marks:
@@ -109,12 +162,11 @@ def marks_of_sum(arrivals: rate.Series, fetches_in: Sequence[Fetch]) -> Marks:
     """
     known = [flat for flat in map(is_flat, fetches_in) if flat is not None]
     drops = fetches.central([fetches.out_of_order_ratio(fetch) for fetch in fetches_in])
-    enough = len(arrivals.t_s) >= _FEWEST_POINTS
     return Marks(
         flat=all(known) if known else None,
         drops=drops,
         same_size=False,
-        even=enough and _unevenness(arrivals) <= _EVEN,
+        even=_is_even(arrivals),
         bunched=False,
     )
 
@@ -139,7 +191,9 @@ def _width(values: rate.Array) -> float:
     return float((high - low) / middle)
 
 
-def _unevenness(arrivals: rate.Series) -> float:
+def _is_even(arrivals: rate.Series) -> bool:
+    if len(arrivals.t_s) < _FEWEST_POINTS:
+        return False
     edges = np.linspace(arrivals.t_s[0], arrivals.t_s[-1], _PARTS + 1)
     parts = np.diff(np.interp(edges, arrivals.t_s, arrivals.wire_bytes))
-    return float(parts.std() / parts.mean())
+    return bool(parts.std() <= _EVEN * parts.mean())

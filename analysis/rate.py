@@ -98,6 +98,20 @@ def late(arrivals: Series) -> Series:
     return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:])
 
 
+def since(arrivals: Series, t_s: float) -> Series:
+    """Leave out what came before a moment.
+
+    Args:
+        arrivals: of a transfer.
+        t_s: the moment, on its clock.
+
+    Returns:
+        The rest.
+    """
+    start = np.searchsorted(arrivals.t_s, t_s)
+    return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:])
+
+
 def summed(flows: Sequence[Series]) -> Series:
     """Add up flows that went through one limiter at the same time.
 

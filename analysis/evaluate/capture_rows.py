@@ -21,6 +21,7 @@ from analysis import policing, rate
 from analysis.evaluate.captures_read import CaptureError, transfers
 from analysis.evaluate.tables import Report, Row, share
 from analysis.finding import Rate
+from analysis.policing import Marks
 
 Split = Literal["choose", "report"]
 
@@ -46,21 +47,37 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What one capture came to: votes of its transfers, and the rate of all its flows.
-
-    ``dropped`` says of each vote whether packets were lost there at all: a transfer that the
-    bucket holds whole shows nothing.
-    """
+    """What one capture came to: the marks of its transfers, and the rate of all its flows."""
 
     label: Label
-    policed: tuple[bool, ...]
-    dropped: tuple[bool, ...]
+    marks: tuple[Marks, ...]
     rate: Rate | None
+
+    @property
+    def alone(self) -> tuple[bool, ...]:
+        """Of each transfer, whether it alone bears the marks of a policer."""
+        return tuple(mark.policed for mark in self.marks)
+
+    @property
+    def dropped(self) -> tuple[bool, ...]:
+        """Of each, whether packets were lost: one that the bucket holds whole shows nothing."""
+        return tuple((mark.drops or 0.0) >= policing.DROP_RATIO for mark in self.marks)
 
     @property
     def found(self) -> bool:
         """Whether the trace is called policed."""
-        return sum(self.policed) >= _VOTES
+        return sum(self.alone) >= _VOTES
+
+    @property
+    def policed(self) -> tuple[bool, ...]:
+        """Of each, whether it is called policed, as the judge does with a session's transfers.
+
+        Where several bear the marks, drops without a queue in the others are the same policer's.
+        """
+        return tuple(
+            mark.policed or (self.found and bool(mark.flat) and dropped)
+            for mark, dropped in zip(self.marks, self.dropped, strict=True)
+        )
 
     @property
     def rate_error(self) -> float | None:
@@ -136,8 +153,7 @@ def look(folder: Path, label: Label) -> Seen:
         marks += [policing.marks_of_sum(part, together) for part in parts]
     return Seen(
         label=label,
-        policed=tuple(mark.policed for mark in marks),
-        dropped=tuple((mark.drops or 0.0) >= policing.DROP_RATIO for mark in marks),
+        marks=tuple(marks),
         rate=rate.estimate(parts, np.random.default_rng(_SEED), rtt_s=label.rtt_ms / 1000.0),
     )
 
@@ -158,7 +174,8 @@ def evaluate(folder: Path) -> Report:
     reported = [s for s in seen if split(s.label.file) == "report"]
     note = (
         f"{len(reported)} of {len(seen)} captures are reported; the thresholds were chosen on the "
-        "others (split by a hash of the file name). Only what the receiver saw is used."
+        "others (split by a hash of the file name). Only what the receiver saw is used. A chunk "
+        "is one transfer of a trace."
     )
     return Report(
         title="Captures of policers, shapers and lossy lines",
@@ -176,6 +193,7 @@ def _rows(seen: Sequence[Seen], prefix: str) -> tuple[Row, ...]:
     return (
         _chunks(f"{prefix}policed chunks found, one flow", policed, target=0.80, sense="at least"),
         _dropping(f"{prefix}of these, chunks found in which packets were dropped", policed),
+        _alone(f"{prefix}of these, chunks found without help of others in the trace", policed),
         _chunks(f"{prefix}other chunks called policed", rest, target=0.01, sense="at most"),
         _traces(f"{prefix}policed traces found, one flow", policed, target=0.90, sense="at least"),
         _traces(f"{prefix}other traces called policed", rest, target=0.01, sense="at most"),
@@ -201,6 +219,11 @@ def _chunks(
 
 def _dropping(what: str, seen: Iterable[Seen]) -> Row:
     votes = [v for s in seen for v, d in zip(s.policed, s.dropped, strict=True) if d]
+    return share(what, sum(votes), len(votes))
+
+
+def _alone(what: str, seen: Iterable[Seen]) -> Row:
+    votes = [vote for s in seen for vote in s.alone]
     return share(what, sum(votes), len(votes))
 
 

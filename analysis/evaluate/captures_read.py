@@ -12,7 +12,7 @@ import lzma
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,7 @@ _BULK_BYTES: Final = 64_000
 _SPAN: Final = 1 << 32
 #: Acknowledgements that jump further repaired a loss: their round trip is not the path's.
 _STEP_BYTES: Final = 2 * 1460
+_MSS_BYTES: Final = 1448
 #: A round trip kept per this much time is plenty.
 _SAMPLE_S: Final = 0.25
 
@@ -157,14 +158,17 @@ class _Connection:
             self._advance(ack, segment.t_s, current, timed=orderly)
         elif segment.sack and segment.payload_bytes == 0 and current is not None:
             current.out_of_order += 1
-            current.points.append((segment.t_s, self.acked, current.out_of_order))
+            current.waiting += 1
+            current.note(segment.t_s, self.acked)
 
     def _advance(self, ack: int, t_s: float, current: _Transfer | None, *, timed: bool) -> None:
         step, self.acked = ack - self.acked, ack
         sent = self.sent_at.pop(ack, None)
         if current is None:
             return
-        current.points.append((t_s, ack, current.out_of_order))
+        # One segment filled the hole, the others it let pass had come before.
+        current.waiting = max(0, current.waiting + 1 - -(-step // _MSS_BYTES))
+        current.note(t_s, ack)
         if sent is not None and timed and step <= _STEP_BYTES:
             self.least_rtt_s = min(self.least_rtt_s, t_s - sent)
             current.rtts.append((t_s, t_s - sent))
@@ -177,20 +181,35 @@ class _Connection:
         return self.acked + near
 
 
+class _Point(NamedTuple):
+    """Where a transfer stood: bytes in order, segments arrived, those of them out of order."""
+
+    t_s: float
+    acked: int
+    segments: int
+    out_of_order: int
+
+
 class _Transfer:
-    """One answer under way: (time, acknowledged, out of order so far) at each step."""
+    """One answer under way; ``waiting`` segments have come that hang on one which has not."""
 
     def __init__(self, start_s: float, base: int) -> None:
         self.start_s = start_s
         self.base = base
         self.out_of_order = 0
-        self.points: list[tuple[float, int, int]] = []
+        self.waiting = 0
+        self.points: list[_Point] = []
         self.rtts: list[tuple[float, float]] = []
+
+    def note(self, t_s: float, acked: int) -> None:
+        """Add a point."""
+        segments = (acked - self.base) // _MSS_BYTES + self.waiting
+        self.points.append(_Point(t_s, acked, segments, self.out_of_order))
 
     def fetch(self, least_rtt_s: float, origin_s: float) -> Fetch:
         """Write the transfer as a fetch; times count from ``origin_s``."""
-        t_s = [t - origin_s for t, _, _ in self.points]
-        counts = [ack - self.base for _, ack, _ in self.points]
+        t_s = [point.t_s - origin_s for point in self.points]
+        counts = [point.acked - self.base for point in self.points]
         start = self.start_s - origin_s
         kept = _spaced(self.rtts)
         return Fetch(
@@ -206,14 +225,14 @@ class _Transfer:
             loaded_rtt=tuple(RttSample(t_s=t - origin_s, rtt_s=rtt) for t, rtt in kept),
             tcp_info=tuple(
                 TcpInfo(
-                    t_s=t - origin_s,
-                    bytes_received=ack - self.base,
-                    data_segs_in=(ack - self.base) // 1448 + out_of_order,
-                    rcv_ooopack=out_of_order,
+                    t_s=point.t_s - origin_s,
+                    bytes_received=point.acked - self.base,
+                    data_segs_in=point.segments,
+                    rcv_ooopack=point.out_of_order,
                     min_rtt_s=least_rtt_s,
-                    rcv_mss_bytes=1448,
+                    rcv_mss_bytes=_MSS_BYTES,
                 )
-                for t, ack, out_of_order in _spaced_points(self.points)
+                for point in _sampled(self.points)
             ),
         )
 
@@ -241,7 +260,7 @@ def transfers(path: Path) -> list[list[Fetch]]:
             connections[segment.flow].data(segment)
             connections[back].answer(segment)
     bulk = [
-        [t for t in c.transfers if t.points and t.points[-1][1] - t.base >= _BULK_BYTES]
+        [t for t in c.transfers if t.points and t.points[-1].acked - t.base >= _BULK_BYTES]
         for c in connections.values()
     ]
     least = [c.least_rtt_s for c in connections.values()]
@@ -261,9 +280,11 @@ def _spaced(rtts: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return kept
 
 
-def _spaced_points(points: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
+def _sampled(points: list[_Point]) -> list[_Point]:
+    """Keep what the probe samples: now and then, at the first segment out of order, at the end."""
     kept = [points[0]]
     for point in points[1:]:
-        if point[0] - kept[-1][0] >= _SAMPLE_S:
+        first = point.out_of_order > 0 and kept[-1].out_of_order == 0
+        if first or point.t_s - kept[-1].t_s >= _SAMPLE_S:
             kept.append(point)
     return [*kept, points[-1]]

@@ -94,6 +94,18 @@ def bytes_received(sock: socket.socket | None) -> int | None:
     return _u64(read(sock), "bytes_received")
 
 
+def out_of_order(sock: socket.socket | None) -> int | None:
+    """Return the segments that arrived out of order on a connection.
+
+    Args:
+        sock: the connection.
+
+    Returns:
+        The count; ``None`` where the kernel does not tell.
+    """
+    return _u32(read(sock), "rcv_ooopack")
+
+
 def bytes_acked(sock: socket.socket | None) -> int | None:
     """Return the TCP payload bytes the peer has acknowledged on a connection.
 

@@ -65,6 +65,7 @@ class Sampler:
         self._before_request = before or 0
         progress.timeline = TimelineBuilder("body" if before is None else "tcp_info")
         self._next_sample_s = 0.0
+        self._reordered = False
 
     async def run(self) -> None:
         """Poll until cancelled or the watch has had enough."""
@@ -75,7 +76,7 @@ class Sampler:
                 self._progress.censored = "judge"
                 self._stop()
                 return
-            if t_s >= self._next_sample_s:
+            if t_s >= self._next_sample_s or self._first_out_of_order():
                 self.sample()
             await asyncio.sleep(min(max(t_s / 1000, POLL_S[0]), POLL_S[1]))
 
@@ -107,6 +108,16 @@ class Sampler:
         """Take the last poll and the last sample."""
         t_s, _ = self.poll()
         self._keep(tcp_info.parse(tcp_info.read(self._sock), t_s))
+
+    def _first_out_of_order(self) -> bool:
+        """Whether the first segment out of order has just come.
+
+        Where it came tells a bucketful from a line that loses at random.
+        """
+        if self._reordered:
+            return False
+        self._reordered = bool(tcp_info.out_of_order(self._sock))
+        return self._reordered
 
     def _note_sent(self, acked: int | None) -> None:
         """Tell how much of an upload has arrived; what waits in our own buffers has not."""

@@ -12,6 +12,7 @@ from pcaps import capture, transfer
 from analysis.evaluate.capture_rows import Label, evaluate, labels, look, split
 from analysis.evaluate.captures_read import CaptureError, transfers
 from analysis.fetches import out_of_order_ratio, rtt_ratio
+from analysis.policing import onset
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "policing"
 HEADER = "file,kind,rate_bps,bucket_bytes,rtt_ms,flows\n"
@@ -37,7 +38,14 @@ def test_acknowledged_bytes_are_what_the_receiver_had(tmp_path, name):
 def test_selective_acknowledgements_are_arrivals_out_of_order(tmp_path):
     ((fetch,),) = transfers(written(tmp_path, transfer(60, lost={20, 40})))
     assert fetch.tcp_info[-1].rcv_ooopack == 2
-    assert out_of_order_ratio(fetch) == pytest.approx(2 / 62)
+    assert out_of_order_ratio(fetch) == pytest.approx(2 / 60)
+
+
+def test_the_place_of_the_first_loss_is_known_to_the_segment(tmp_path):
+    ((fetch,),) = transfers(written(tmp_path, transfer(60, lost={20, 40})))
+    found = onset(fetch)
+    assert found.segments == 20
+    assert found.ratio == pytest.approx(2 / 40)
 
 
 def test_a_connection_with_too_few_bytes_is_no_transfer(tmp_path):

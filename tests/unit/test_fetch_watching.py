@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import sys
 
 import pytest
 from fetch_peers import Trust, answering, peer
@@ -82,6 +83,34 @@ def test_the_samples_a_record_keeps_are_bounded_and_the_last_is_among_them(conne
     assert len(kept) == MAX_SAMPLES
     assert kept[-1].t_s == pytest.approx(50.0)
     assert kept[-1].bytes_received == 10
+
+
+class Reordering:
+    """A socket of which the kernel tells that segments come out of order from some time on."""
+
+    def __init__(self, clock, since):
+        self.clock, self.since = clock, since
+
+    def getsockopt(self, *_):
+        raw = bytearray(232)
+        if self.clock() >= self.since:
+            raw[224:228] = (7).to_bytes(4, sys.byteorder)
+        return bytes(raw)
+
+
+async def test_the_first_segment_out_of_order_is_sampled_when_it_comes():
+    clock = Clock()
+    progress, sampler = sampler_on(Reordering(clock, 101.0), clock)
+    async with beside(sampler.run()):
+        for _ in range(8):
+            clock.now += LEAST_GAP_S / 2
+            await asyncio.sleep(0.01)
+        taken = len(progress.tcp_info)
+        clock.now = 101.0
+        sampler._next_sample_s = 9.0
+        await asyncio.sleep(0.1)
+        assert [s.rcv_ooopack for s in progress.tcp_info[taken:]] == [7]
+        assert progress.tcp_info[-1].t_s == pytest.approx(1.0)
 
 
 def test_of_an_upload_only_what_was_acknowledged_after_the_request_counts(connected):

@@ -6,8 +6,9 @@ from builders import SIZE, fetch, lossy_arrivals, policed
 
 from analysis.fetches import figures
 from analysis.mechanism import Load, Transfers, classify, stop_point
-from analysis.policing import is_flat, marks, marks_of_sum
+from analysis.policing import Onset, is_flat, marks, marks_of_sum, onset
 from analysis.rate import series
+from probe.measurement import TcpInfo
 
 
 def transfers(trials, controls=None, loads=()):
@@ -54,6 +55,44 @@ def test_losses_in_bunches_are_a_policer():
     found = marks(fetch(arrivals=(times, counts), out_of_order=0.3).fetch)
     assert found.bunched
     assert found.policed
+
+
+def samples(*counts):
+    """TCP_INFO as (second, segments, of these out of order)."""
+    return tuple(TcpInfo(t_s=t, data_segs_in=n, rcv_ooopack=late) for t, n, late in counts)
+
+
+def uneven(infos):
+    """A rate with ups and downs and no pattern, and what the kernel said of it."""
+    return fetch(arrivals=lossy_arrivals(1e6, 3), fetch_fields={"tcp_info": infos}).fetch
+
+
+def test_a_bucketful_that_passes_before_the_first_loss_is_a_policer():
+    # A loss in 20 segments (0.27 out of order) spares 400 segments once in e^20 transfers.
+    found = marks(uneven(samples((0.1, 0, 0), (1.5, 401, 1), (9.0, 1000, 162))))
+    assert found.spared
+    assert found.policed
+    assert not marks(uneven(samples((0.1, 0, 0), (0.2, 41, 1), (9.0, 1000, 260)))).spared
+
+
+def test_drops_are_counted_from_the_first_on():
+    infos = samples((0.1, 0, 0), (1.5, 401, 1), (9.0, 1000, 162))
+    assert onset(uneven(infos)) == Onset(1.5, 400, 162 / 600)
+
+
+@pytest.mark.parametrize(
+    "infos",
+    [
+        samples(),
+        samples((0.1, 0, 0), (9.0, 1000, 0)),
+        samples((9.0, 1000, 162)),
+        (TcpInfo(t_s=0.1), TcpInfo(t_s=9.0, data_segs_in=1000)),
+    ],
+    ids=["no samples", "nothing lost", "no sample before", "kernel too old"],
+)
+def test_without_a_sample_on_both_sides_of_the_first_loss_its_place_is_unknown(infos):
+    assert onset(uneven(infos)) is None
+    assert not marks(uneven(infos)).spared
 
 
 @pytest.mark.parametrize("seed", range(5))
