@@ -188,6 +188,12 @@ def evaluate() -> None:
 @option("--jobs", type=click.IntRange(min=1), default=6, show_default=True, help="Labs at once.")
 @option("--only", default="", metavar="PRESET,..", help="Only these presets.")
 @option("--engine", type=Word(ENGINES), default=None, help="loopback or netns instead of both.")
+@option(
+    "--presets",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help='Presets of your own, or from "probe lab vary".  [default: those of the program]',
+)
+@option("--title", default="Behind the emulated censor", help="Of the section that is printed.")
 @option("--first-seed", type=int, default=None, help="Of the runs.  [default: one never tuned on]")
 @option(
     "-o",

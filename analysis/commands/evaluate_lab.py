@@ -24,7 +24,7 @@ from analysis.evaluate.lab_matrix import (
     quick_matrix,
 )
 from analysis.evaluate.lab_report import markdown, row
-from analysis.evaluate.lab_runs import Ran, known_presets, run_all
+from analysis.evaluate.lab_runs import Ran, keep_presets, known_presets, own_presets, run_all
 from analysis.evaluate.lab_runs import kept as kept_runs
 
 
@@ -36,6 +36,8 @@ def run(
     only: str,
     engine: Engine | None,
     first_seed: int | None,
+    presets: Path | None,
+    title: str,
     output: Path | None,
     kept: Path | None,
     as_json: bool,
@@ -50,7 +52,9 @@ def run(
         only: names of presets with commas between; empty for all.
         engine: one engine instead of both.
         first_seed: of the runs; the first that no rule was made on if None.
-        output: where to keep the records.
+        presets: presets of one's own instead of the program's.
+        title: of the section that is printed.
+        output: where to keep the records, and the presets if they are one's own.
         kept: judge these records instead of making any.
         as_json: print outcomes instead of tables.
         voice: how much to say.
@@ -61,28 +65,30 @@ def run(
     Raises:
         DataError: there is no such preset.
     """
-    presets = _chosen(known_presets(), only)
     with _folder(kept or output) as folder:
+        if kept is None and presets is not None:
+            keep_presets(presets, folder)
+        known = _chosen(known_presets(own_presets(folder)), only)
         if kept is None:
             engines = (engine,) if engine else ENGINES
             first = FIRST_REPORTED_SEED if first_seed is None else first_seed
             cells = (
-                quick_matrix(presets, engines, first)
+                quick_matrix(known, engines, first)
                 if quick
-                else matrix(presets, engines, range(first, first + runs))
+                else matrix(known, engines, range(first, first + runs))
             )
             _run(cells, folder, jobs, voice)
         made = [
             ran
             for ran in kept_runs(folder)
-            if engine in (None, ran.cell.engine) and (not only or ran.cell.preset in presets)
+            if engine in (None, ran.cell.engine) and (not only or ran.cell.preset in known)
         ]
-        found = evaluate(folder, made, presets)
+        found = evaluate(folder, made, known)
     if as_json:
         for item in found.outcomes:
             click.echo(msgspec.json.encode(row(item)))
     else:
-        click.echo(markdown(found), nl=False)
+        click.echo(markdown(found, title), nl=False)
     return 0
 
 

@@ -37,7 +37,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     """A preset as ``probe lab list --json`` describes it.
 
     ``services`` maps the services of the lab's world to the kinds each can be asked about;
-    ``probability`` is how often a connection meets all of the censor.
+    ``probability`` is how often a connection meets all of the censor; ``fold`` what an evaluation
+    that leaves one out leaves out together.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
     services: dict[str, tuple[str, ...]]
     expected: tuple[Expected, ...] = ()
+    fold: str = ""
 
     def expects(self, service: str, kind: str) -> Expected:
         """Look up what is to be found: the service's entry, else that of ``*``, else normal."""
@@ -65,6 +67,11 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[str, ...]
     kinds: tuple[str, ...]
     sessions: int = 1
+
+    @property
+    def family(self) -> str:
+        """The preset's name without what tells variations of it apart."""
+        return self.preset.partition("@")[0]
 
     @property
     def path(self) -> str:

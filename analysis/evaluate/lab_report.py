@@ -18,13 +18,16 @@ from analysis.intervals import wilson
 #: What nine rates in ten and more are to keep within.
 _CLOSE: Final = 0.05
 _SHOWN_RUNS: Final = 3
+#: The preset whose cost has a target.
+_POLICER: Final = "twitter-2021"
 
 
-def markdown(found: Evaluation) -> str:
+def markdown(found: Evaluation, title: str) -> str:
     """Write the section on the lab: the figures against their targets, then every table.
 
     Args:
         found: the evaluation.
+        title: of the section.
 
     Returns:
         Markdown, aligned so that it is the text for a terminal too.
@@ -33,7 +36,7 @@ def markdown(found: Evaluation) -> str:
     named = [pair for item in outcomes if (pair := item.mechanisms)]
     told = scores(named, nothing=NOTHING)
     parts = (
-        summary(found, told).text(),
+        summary(found, told, title).text(),
         "Verdicts, expected against found:\n\n"
         + table(*counted(item.verdicts for item in outcomes)),
         "Mechanisms:\n\n" + table(*_mechanisms(named, told)),
@@ -43,12 +46,13 @@ def markdown(found: Evaluation) -> str:
     return "\n".join(parts)
 
 
-def summary(found: Evaluation, told: Sequence[Score]) -> Report:
+def summary(found: Evaluation, told: Sequence[Score], title: str) -> Report:
     """Sum up the figures that have a target.
 
     Args:
         found: the evaluation.
         told: the score of each mechanism.
+        title: of the section.
 
     Returns:
         One row a figure.
@@ -77,9 +81,9 @@ def summary(found: Evaluation, told: Sequence[Score]) -> Report:
             f"onset within {ONSET_TOLERANCE} packets",
             _hits(outcomes, lambda item: item.onset_right),
         ),
-        *_costs([item for item in outcomes if item.cell.preset == "twitter-2021"]),
+        *_costs([item for item in outcomes if item.cell.preset == _POLICER]),
     )
-    return Report(title="Behind the emulated censor", rows=rows, notes=_notes(found))
+    return Report(title=title, rows=rows, notes=_notes(found))
 
 
 def _share(
@@ -149,7 +153,7 @@ def _by_preset(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]
     groups: dict[tuple[str, str, str], list[Outcome]] = defaultdict(list)
     for item in outcomes:
         what = f"{item.service} {item.kind}"
-        groups[item.cell.preset, item.cell.engine, what].append(item)
+        groups[item.cell.family, item.cell.engine, what].append(item)
     heading = ["preset", "engine", "what", "expected", "right", "95 % interval"]
     heading += ["exact", "mechanism", "rate", "direction", "onset", "median s", "median MB"]
     return heading, [[*of, *_figures(items)] for of, items in groups.items()]
@@ -167,7 +171,7 @@ def _figures(items: Sequence[Outcome]) -> list[str]:
         lambda item: item.onset_right,
     )
     return [
-        items[0].expected.verdict,
+        " or ".join(sorted({item.expected.verdict for item in items})),
         f"{right} of {tries}",
         f"{100 * low:.0f} - {100 * high:.0f} %",
         *(_of(*_hits(items, figure)) for figure in figures),

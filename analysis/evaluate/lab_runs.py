@@ -24,6 +24,7 @@ LIMIT_S: Final = 1_200.0
 #: Time for a lab to take itself down once asked to.
 _GRACE_S: Final = 20.0
 _KEPT: Final = "run.json"
+_PRESETS: Final = "presets"
 _LAST_LINES: Final = 5
 
 
@@ -43,8 +44,11 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     said: tuple[str, ...] = ()
 
 
-def known_presets() -> dict[str, Preset]:
+def known_presets(file: Path | None = None) -> dict[str, Preset]:
     """Ask the probe for the lab's presets.
+
+    Args:
+        file: presets of one's own instead of the program's.
 
     Returns:
         The presets by name.
@@ -52,14 +56,42 @@ def known_presets() -> dict[str, Preset]:
     Raises:
         LabError: the probe does not answer.
     """
-    return asyncio.run(_known_presets())
+    return asyncio.run(_known_presets(file))
 
 
-async def _known_presets() -> dict[str, Preset]:
-    status, out, err = await _call([*PROBE, "lab", "list", "--json"])
+async def _known_presets(file: Path | None) -> dict[str, Preset]:
+    status, out, err = await _call([*PROBE, "lab", "list", *_of_file(file), "--json"])
     if status:
         raise LabError(f"found that probe lab list fails ({_end(err)}), expected the presets")
     return read_presets(out.splitlines())
+
+
+def own_presets(folder: Path) -> Path | None:
+    """Find the presets that the runs of a folder are behind, where they are not the program's."""
+    return next(iter(sorted(folder.glob(f"{_PRESETS}.*"))), None)
+
+
+def keep_presets(file: Path, folder: Path) -> None:
+    """Keep a presets file beside the runs behind it.
+
+    Args:
+        file: the presets.
+        folder: of the runs; made if missing.
+
+    Raises:
+        LabError: the folder holds runs behind other presets.
+    """
+    there = own_presets(folder)
+    if there is None and any(folder.glob(f"*/*/*/{_KEPT}")):
+        raise LabError(f"found runs behind the program's own presets in {folder}: name another")
+    if there is not None and there.read_bytes() != file.read_bytes():
+        raise LabError(f"found other presets in {there}, expected those of {file}: name another")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _PRESETS).with_suffix(file.suffix).write_bytes(file.read_bytes())
+
+
+def _of_file(file: Path | None) -> tuple[str, ...]:
+    return () if file is None else ("--presets", str(file))
 
 
 async def run_all(
@@ -72,7 +104,7 @@ async def run_all(
 
     Args:
         cells: to run.
-        folder: where each cell's records go, under its path.
+        folder: where each cell's records go, under its path; presets of one's own are there.
         jobs: how many labs at once.
         tell: called after each run with it and the number still to come.
     """
@@ -81,12 +113,13 @@ async def run_all(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     waiting = [cell for cell in cells if not (folder / cell.path / _KEPT).exists()]
     left = len(waiting)
+    presets = own_presets(folder)
     slots = asyncio.Semaphore(jobs)
 
     async def one(cell: Cell) -> None:
         nonlocal left
         async with slots:
-            ran = await _run(cell, folder / cell.path)
+            ran = await _run(cell, folder / cell.path, presets)
         left -= 1
         tell(ran, left)
 
@@ -117,18 +150,19 @@ def kept(folder: Path) -> list[Ran]:
         raise LabError(f"found a {_KEPT} that cannot be read: {error}") from error
 
 
-def command(cell: Cell, seed: int, data: Path) -> list[str]:
+def command(cell: Cell, seed: int, data: Path, presets: Path | None = None) -> list[str]:
     """Write the command of one session: the probe's own, behind the probe's own lab."""
-    lab = ["lab", "run", "--engine", cell.engine, "--seed", str(seed), cell.preset, "--"]
+    lab = ["lab", "run", *_of_file(presets), "--engine", cell.engine, "--seed", str(seed)]
+    lab += [cell.preset, "--"]
     run = ["run", "--yes", "--json", "--data", str(data), "--seed", str(seed)]
     what = ["--only", ",".join(cell.services), "--kinds", ",".join(cell.kinds)]
     return [*PROBE, *lab, *PROBE, *run, *what]
 
 
-async def _run(cell: Cell, folder: Path) -> Ran:
+async def _run(cell: Cell, folder: Path, presets: Path | None) -> Ran:
     begun, statuses, said = time.monotonic(), [], b""
     for seed in cell.seeds:
-        status, _, err = await _call(command(cell, seed, folder / "data"))
+        status, _, err = await _call(command(cell, seed, folder / "data", presets))
         statuses.append(status)
         said += err
     ran = Ran(

@@ -18,6 +18,8 @@ from probe.commands.options import option
 from probe.exits import CommandError, Status
 from probe.lab import presets, world
 from probe.lab.rules import Engine, Preset
+from probe.lab.sweep import sweep
+from probe.lab.vary import varied
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -66,10 +68,23 @@ def _row(preset: Preset) -> dict[str, object]:
         "title": preset.title,
         "source": preset.source,
         "engines": preset.engines,
+        "fold": preset.fold,
         "probability": min((rule.probability for rule in preset.rules), default=1.0),
         "services": {one.key: one.kinds for one in world.SITES if one.role == "service"},
         "expected": msgspec.to_builtins(preset.expected),
     }
+
+
+@lab.command()
+@_file
+@option("--seed", type=int, default=1, show_default=True, help="Fixes every draw.")
+@option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Of each preset.")
+@option("--sweep", "swept", is_flag=True, help="Instead: each way of slowing, at several rates.")
+def vary(file: Path | None, seed: int, count: int, *, swept: bool) -> int:
+    """Print presets at other figures, drawn at random, as a file for --presets (.json)."""
+    drawn = sweep(seed) if swept else varied(_load(file).values(), seed, count)
+    click.echo(presets.dump(drawn))
+    return Status.DONE
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -31,7 +33,8 @@ def load(path: Path | None = None) -> dict[str, Preset]:
     """Read every preset.
 
     Args:
-        path: a TOML file with ``[lines.NAME]`` and ``[presets.NAME]``; the program's own if None.
+        path: a TOML file with ``[lines.NAME]`` and ``[presets.NAME]``, or the same as JSON by
+            :func:`dump`; the program's own if None.
 
     Returns:
         The presets by name, in the file's order.
@@ -41,13 +44,31 @@ def load(path: Path | None = None) -> dict[str, Preset]:
     """
     path = path or default_path()
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise PresetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise PresetError(f"{path}: not valid TOML: {error}") from error
+        raise PresetError(f"{path}: not valid {path.suffix[1:].upper()}: {error}") from error
     lines = {name: _convert(path, "lines", name, table, Line) for name, table in _in(raw, "lines")}
     return {name: _preset(path, name, table, lines) for name, table in _in(raw, "presets")}
+
+
+def dump(presets: Iterable[Preset]) -> bytes:
+    """Write presets as a file that :func:`load` reads, each with a line of its own.
+
+    Args:
+        presets: with a name each.
+
+    Returns:
+        JSON.
+    """
+    lines, tables = {}, {}
+    for preset in presets:
+        table = msgspec.to_builtins(preset)
+        lines[preset.name] = table.pop("line")
+        tables[table.pop("name")] = table | {"line": preset.name}
+    return msgspec.json.format(msgspec.json.encode({"lines": lines, "presets": tables}), indent=1)
 
 
 def find(name: str, presets: dict[str, Preset]) -> Preset:

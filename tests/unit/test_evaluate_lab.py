@@ -25,7 +25,15 @@ from analysis.evaluate.lab_matrix import (
     scope,
 )
 from analysis.evaluate.lab_report import markdown, row
-from analysis.evaluate.lab_runs import LabError, Ran, command, kept, known_presets
+from analysis.evaluate.lab_runs import (
+    LabError,
+    Ran,
+    command,
+    keep_presets,
+    kept,
+    known_presets,
+    own_presets,
+)
 from analysis.verdict import judge
 from probe.measurement import encode
 
@@ -255,11 +263,25 @@ def test_the_section_names_each_disagreement_and_each_run_that_does_not_count():
         found(Expected(service="google", kind="fetch", verdict="normal"), "throttled", "policed"),
     )
     left_out = (Discarded("netns/policer/1", "found no root, expected it"),)
-    text = markdown(Evaluation(outcomes, left_out, 0.012))
+    text = markdown(Evaluation(outcomes, left_out, 0.012), "Behind a censor")
+    assert text.startswith("## Behind a censor\n")
     assert "| somebody blamed where nobody is in the way | 100 % (1 of 1)" in text
     assert "throttled, expected normal" in text
     assert "found no root, expected it" in text
     assert "Runs counted: 1 on loopback" in text
+
+
+def test_variations_of_a_preset_share_a_row_that_names_all_that_was_expected():
+    free = Expected(service="twitter", kind="fetch", verdict="normal")
+    outcomes = tuple(
+        msgspec.structs.replace(
+            found(expected, "throttled", "policed"),
+            cell=msgspec.structs.replace(CELL, preset=f"policer@{number}"),
+        )
+        for number, expected in enumerate((POLICED, free))
+    )
+    text = markdown(Evaluation(outcomes, (), 0.0), "x")
+    assert "| policer | loopback | twitter fetch | normal or throttled | 1 of 2 |" in text
 
 
 def test_an_outcome_is_one_json_object():
@@ -315,6 +337,33 @@ def test_the_probe_is_run_as_a_person_would_run_it(tmp_path):
     split = words.index("--")
     assert words[3:split] == ["lab", "run", "--engine", "loopback", "--seed", "1", "policer"]
     assert words[-4:] == ["--only", "twitter,google", "--kinds", "fetch"]
+
+
+def test_presets_of_ones_own_are_kept_beside_the_runs_behind_them(tmp_path):
+    mine, runs = tmp_path / "mine.toml", tmp_path / "runs"
+    mine.write_text("one")
+    assert own_presets(runs) is None
+    keep_presets(mine, runs)
+    keep_presets(mine, runs)
+    there = own_presets(runs)
+    assert there is not None
+    assert there.read_text() == "one"
+    words = command(CELL, 1, tmp_path, there)
+    assert words[3:7] == ["lab", "run", "--presets", str(there)]
+
+
+def test_runs_behind_other_presets_are_not_mixed_with_these(tmp_path):
+    mine, runs = tmp_path / "mine.toml", tmp_path / "runs"
+    mine.write_text("one")
+    keep_presets(mine, runs)
+    mine.write_text("two")
+    with pytest.raises(LabError, match="found other presets"):
+        keep_presets(mine, runs)
+    stock = tmp_path / "stock" / CELL.path
+    stock.mkdir(parents=True)
+    (stock / "run.json").write_text("{}")
+    with pytest.raises(LabError, match="the program's own presets"):
+        keep_presets(mine, tmp_path / "stock")
 
 
 def test_every_preset_of_the_program_can_be_read_and_asked_about():

@@ -36,6 +36,12 @@ def test_the_list_for_programs_says_what_is_to_be_found():
     assert partial["services"]["whatsapp"] == ["fetch", "reach", "call"]
 
 
+def test_presets_that_were_drawn_are_a_file_to_run_behind(tmp_path):
+    file = tmp_path / "drawn.json"
+    file.write_text(lab("vary", "--seed", "7").stdout)
+    assert lab("run", "--presets", str(file), "clean@7.1", "--", "true").returncode == 0
+
+
 @pytest.mark.parametrize("status", [0, 5])
 def test_the_exit_status_of_the_command_is_passed_on(status):
     assert lab("run", "clean", "--", "sh", "-c", f"exit {status}").returncode == status

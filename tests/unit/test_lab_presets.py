@@ -108,6 +108,19 @@ def test_a_preset_gets_the_line_it_names(tmp_path):
     assert made["x"].name == "x"
 
 
+def test_what_is_dumped_is_what_is_read_back(tmp_path):
+    file = tmp_path / "presets.json"
+    file.write_bytes(presets.dump(KNOWN.values()))
+    assert presets.load(file) == KNOWN
+
+
+def test_a_file_that_is_no_json_is_named(tmp_path):
+    file = tmp_path / "presets.json"
+    file.write_text("[lines]")
+    with pytest.raises(presets.PresetError, match=r"presets\.json: not valid JSON"):
+        presets.load(file)
+
+
 def test_the_targets_of_the_lab_are_valid_and_cover_every_service(tmp_path):
     file = tmp_path / "targets.toml"
     file.write_text(world.targets_toml(date(2026, 11, 21)))
