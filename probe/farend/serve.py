@@ -9,19 +9,24 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from probe.clock import Datagram, WallOffset
+from probe.farend.admission import Allowance
 from probe.farend.cookies import Cookies
 from probe.farend.reflector import Reflector, ReflectorLimits
 from probe.farend.rendezvous import Rendezvous
-from probe.farend.replay import Replay, ReplayLimits
+from probe.farend.replay import REPLAYS, Replay
 from probe.farend.stamp import StampReflector
 from probe.farend.udp import Answer, AnsweringSocket
-from probe.farend.web import WebLimits, make_app, quiet_logger
+from probe.farend.web import FETCHES, make_app, quiet_logger
 from probe.farend.webrtc import WebRtcLimits, WebRtcSide
+
+#: A client that does not say goodbye in TLS is left.
+_GOODBYE_S: Final = 2.0
 
 
 class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +41,12 @@ class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
         replay_port: TCP port that answers replays; ``None`` for none, 0 for a free one.
         certificate: its certificate chain, PEM.
         key: and private key, PEM.
-        reflector: limits of the one.
-        web: limits of the other.
-        replay: limits of replays.
+        reflector: limits of calls.
+        web: what fetches and uploads get.
+        replay: what replays get.
         webrtc: limits of WebRTC calls on the web side; ``None`` for no such calls.
+        asking_s: until a TLS handshake, the headers of a request and the opening of a replay have
+            to be complete.
     """
 
     host: str = "::"
@@ -50,9 +57,10 @@ class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Path | None = None
     key: Path | None = None
     reflector: ReflectorLimits = ReflectorLimits()
-    web: WebLimits = WebLimits()
-    replay: ReplayLimits = ReplayLimits()
+    web: Allowance = FETCHES
+    replay: Allowance = REPLAYS
     webrtc: WebRtcLimits | None = None
+    asking_s: float = 10.0
 
 
 class RunningFarEnd(msgspec.Struct, frozen=True):
@@ -130,7 +138,7 @@ async def _serve_replays(config: FarEndConfig, stack: AsyncExitStack) -> int | N
     if config.replay_port is None:
         return None
     host = None if config.host == "::" else config.host
-    player = Replay(config.replay)
+    player = Replay(config.replay, config.asking_s)
     server = await asyncio.start_server(player.serve, host, config.replay_port)
     stack.callback(server.close)
     stack.callback(player.close)
@@ -152,12 +160,19 @@ async def _serve_web(config: FarEndConfig, stack: AsyncExitStack) -> int:
         app,
         access_log=None,
         logger=quiet_logger(),
-        keepalive_timeout=15.0,
+        keepalive_timeout=config.asking_s,
         lingering_time=0.5,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    host = None if config.host == "::" else config.host
-    site = web.TCPSite(runner, host, config.https_port, ssl_context=context)
-    await site.start()
-    return int(runner.addresses[0][1])
+    assert runner.server is not None
+    server = await asyncio.get_running_loop().create_server(
+        runner.server,
+        None if config.host == "::" else config.host,
+        config.https_port or 0,
+        ssl=context,
+        ssl_handshake_timeout=config.asking_s,
+        ssl_shutdown_timeout=_GOODBYE_S,
+    )
+    stack.callback(server.close)
+    return int(server.sockets[0].getsockname()[1])

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import Counter
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +27,8 @@ from probe.call.signalling import (
     with_candidates,
     without_addresses,
 )
-from probe.farend.reflector import client_of
+from probe.farend.admission import Places
+from probe.farend.web import requester
 
 if TYPE_CHECKING:
     import aiortc
@@ -71,7 +71,7 @@ class WebRtcSide:
         """
         self._limits = limits
         self._calls: dict[str, _Call] = {}
-        self._clients: Counter[str] = Counter()
+        self._places = Places(limits.calls, limits.client_calls)
         for name in ("aioice", "aiortc"):  # their lines name addresses
             logging.getLogger(name).addHandler(logging.NullHandler())
             logging.getLogger(name).propagate = False
@@ -83,18 +83,10 @@ class WebRtcSide:
         app.on_shutdown.append(self._close_all)
 
     async def _open(self, request: web.Request) -> web.Response:
-        client = client_of((request.remote or "::", 0))
-        if len(self._calls) >= self._limits.calls:
-            raise web.HTTPServiceUnavailable(
-                text=f"{self._limits.calls} calls are running: try again later\n"
-            )
-        if self._clients[client] >= self._limits.client_calls:
-            raise web.HTTPTooManyRequests(
-                text=f"{self._limits.client_calls} calls at a time is the most you get\n"
-            )
+        client = requester(request)
+        self._places.take(client)
         name = secrets.token_urlsafe(16)
         call = self._calls[name] = _Call(self._limits, client)
-        self._clients[client] += 1
         call.timer = asyncio.get_running_loop().call_later(
             self._limits.call_s, lambda: asyncio.ensure_future(self._end(name))
         )
@@ -118,8 +110,7 @@ class WebRtcSide:
         call = self._calls.pop(name, None)
         if call is None:
             return None
-        self._clients[call.client] -= 1
-        self._clients = +self._clients
+        self._places.leave(call.client)
         await call.close()
         return call
 

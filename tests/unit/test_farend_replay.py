@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 
+import msgspec
 import pytest
 
 from probe import recording
 from probe.farend import FarEndConfig, serve
-from probe.farend.replay import ReplayLimits
+from probe.farend.replay import REPLAYS
 from probe.fetch import FetchOrder
 from probe.fetch.replay import replay
 from probe.network import Network
@@ -16,13 +17,14 @@ SIZE = 100_000
 
 
 @contextlib.asynccontextmanager
-async def far_end(**limits):
+async def far_end(asking_s=10.0, **limits):
     config = FarEndConfig(
         host="127.0.0.1",
         calls=(),
         https_port=None,
         replay_port=0,
-        replay=ReplayLimits(**limits),
+        asking_s=asking_s,
+        replay=msgspec.structs.replace(REPLAYS, **limits),
     )
     async with serve(config) as running:
         yield running.replay_port
@@ -93,7 +95,7 @@ async def test_a_client_has_its_share_of_bytes():
 
 
 async def test_a_client_has_its_share_of_connections_and_of_time():
-    async with far_end(client_connections=1, connection_s=0.5) as port:
+    async with far_end(client_transfers=1, transfer_s=0.5) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.sleep(0.1)
         assert await answer_to(port, recording.opening("a.example", 10)) == b""
@@ -101,6 +103,15 @@ async def test_a_client_has_its_share_of_connections_and_of_time():
             assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.transport.abort()
         assert len(await answer_to(port, recording.opening("a.example", 10))) == 10
+
+
+async def test_an_opening_has_to_come_soon():
+    async with far_end(asking_s=0.2) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(recording.opening("a.example", 10)[:100])
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.transport.abort()
 
 
 async def test_a_far_end_without_replays_refuses_them():

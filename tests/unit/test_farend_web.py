@@ -1,15 +1,18 @@
 """The far end's web side over real TLS."""
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import zlib
 
 import aiohttp
+import msgspec
 import pytest
 import trustme
 
-from probe.farend import FarEndConfig, WebLimits, serve
+from probe.farend import FarEndConfig, serve
+from probe.farend.web import FETCHES
 
 
 @pytest.fixture
@@ -25,14 +28,15 @@ def config(authority, tmp_path):
     for blob in leaf.cert_chain_pems:
         blob.write_to_path(certificate, append=True)
 
-    def make(**limits):
+    def make(asking_s=10.0, **limits):
         return FarEndConfig(
+            asking_s=asking_s,
             host="127.0.0.1",
             calls=(),
             https_port=0,
             certificate=certificate,
             key=key,
-            web=WebLimits(**limits),
+            web=msgspec.structs.replace(FETCHES, **limits),
         )
 
     return make
@@ -72,7 +76,7 @@ async def test_the_sink_says_how_much_came(config, client):
 
 
 async def test_a_body_over_the_limit_is_refused_either_way(config, client):
-    async with serve(config(request_bytes=1000)) as running:
+    async with serve(config(transfer_bytes=1000)) as running:
         async with client.get(url(running, "/bytes/1001")) as answer:
             assert answer.status == 413
         async with client.post(url(running, "/sink"), data=bytes(1001)) as answer:
@@ -84,7 +88,7 @@ async def test_a_body_of_unknown_length_is_cut_at_the_limit(config, client):
         while True:
             yield bytes(500)
 
-    async with serve(config(request_bytes=1000)) as running:
+    async with serve(config(transfer_bytes=1000)) as running:
         with pytest.raises(aiohttp.ClientError):
             async with client.post(url(running, "/sink"), data=endless()) as answer:
                 answer.raise_for_status()
@@ -104,7 +108,7 @@ async def test_a_request_has_an_end_in_time(config, client):
         yield b"x"
         await asyncio.sleep(5)
 
-    async with serve(config(request_s=0.2)) as running:
+    async with serve(config(transfer_s=0.2)) as running:
         begun = asyncio.get_running_loop().time()
         async with client.post(url(running, "/sink"), data=slow()) as answer:
             assert answer.status == 408
@@ -118,7 +122,7 @@ async def test_only_so_many_requests_run_at_a_time(config, client):
         yield b"x"
         await release.wait()
 
-    async with serve(config(client_requests=1)) as running:
+    async with serve(config(client_transfers=1)) as running:
         first = asyncio.create_task(client.post(url(running, "/sink"), data=held()))
         await asyncio.sleep(0.3)
         async with client.get(url(running, "/bytes/1")) as answer:
@@ -126,6 +130,34 @@ async def test_only_so_many_requests_run_at_a_time(config, client):
         release.set()
         async with await first as answer:
             assert answer.status == 200
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /bytes/1 HTTP/1.1\r\n"], ids=["nothing", "half"])
+async def test_whoever_is_slow_to_ask_is_hung_up_on(config, authority, said):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with serve(config(asking_s=0.3)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.https_port, ssl=context)
+        writer.write(said)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_whoever_is_slow_to_shake_hands_is_hung_up_on(config):
+    async with serve(config(asking_s=0.3)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.https_port)
+        writer.write(b"\x16\x03\x01")
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_everyone_together_has_so_many_requests(config, client):
+    async with (
+        serve(config(total_transfers=0)) as running,
+        client.get(url(running, "/bytes/1")) as answer,
+    ):
+        assert answer.status == 503
 
 
 async def test_anything_else_is_not_found(config, client):
