@@ -381,10 +381,11 @@ def decode(line: bytes | str) -> Measurement:
             f"found a record of schema version {version}, but this program reads up to version "
             f"{SCHEMA_VERSION}: install a newer throttle-probe to read it"
         )
-    known = {key: value for key, value in raw.items() if key != "unknown"}
+    # Of the JSON it is a name like any other: a newer version may have a field called so.
+    aside = {"unknown": raw.pop("unknown")} if "unknown" in raw else {}
     try:
-        record = msgspec.convert(known, Measurement)
+        record = msgspec.convert(raw, Measurement)
     except (msgspec.ValidationError, ValueError) as error:
         raise SchemaError(f"found a record that breaks the schema: {error}") from error
-    unknown = leftover(known, Measurement)
+    unknown = leftover(raw, Measurement) | aside
     return msgspec.structs.replace(record, unknown=unknown) if unknown else record

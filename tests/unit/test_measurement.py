@@ -164,6 +164,14 @@ def test_unknown_fields_survive_in_each_kind_of_record(record):
     assert msgspec.structs.replace(again, unknown={}) == record
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, [], "text", None])
+def test_an_unknown_field_may_be_called_unknown(value):
+    line = json.dumps(json.loads(encode(a_record())) | {"unknown": value, "novel": 1})
+    again = decode(line)
+    assert again.unknown == {"unknown": value, "novel": 1}
+    assert json.loads(encode(again)) == json.loads(line)
+
+
 def test_a_known_record_keeps_nothing_aside():
     assert decode(encode(a_record())).unknown == {}
 
