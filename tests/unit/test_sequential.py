@@ -90,9 +90,28 @@ def test_a_distant_control_needs_more_pairs_for_the_same():
     assert decide(after([-math.log(3.0)] * 12, SCALE["C"])) == "slower"
 
 
-def test_one_wild_pair_neither_decides_nor_hides():
+def test_one_wild_pair_does_not_decide_and_hides_nothing():
+    usual = [0.02, -0.05, 0.01, 0.03, -0.02, 0.0, 0.04]
     assert decide(after([-8.0])) is None
-    assert decide(after([0.02, -8.0, -0.05, 0.01, 0.03, -0.02, 0.0])) == "clear"
+    assert decide(after([*usual[:3], -8.0, *usual[3:]])) is None
+    assert decide(after([*usual, -8.0, *usual])) == "clear"
+
+
+@pytest.mark.parametrize("noise", sorted(set(SCALE.values())))
+def test_a_share_of_slow_pairs_among_usual_ones_is_found(noise):
+    state = after([0.02, -4.5, -0.1, 0.05, -4.4, 0.0, -4.6, -4.5, 0.1, -4.7, -4.5], noise)
+    assert decide(state) == "slower"
+    assert state.partial
+    assert state.wild == 6
+
+
+def test_two_slow_pairs_are_too_few_to_name_a_share():
+    assert decide(after([-7.0, 0.0, -7.0])) is None
+
+
+def test_a_slowdown_of_every_pair_is_not_called_partial():
+    assert not after([-math.log(2.5)] * 6).partial
+    assert not after([-4.5] * 3).partial
 
 
 @given(finite, st.floats(0, 5))
