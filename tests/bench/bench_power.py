@@ -1,0 +1,251 @@
+"""How often flow pairs find 5 % extra loss, and how often they find what is not there.
+
+    python tests/bench/bench_power.py [--runs 500] [--at-once 50] [--keep FOLDER] [--table FILE]
+
+The figures in docs/far_end.md are those of 500 runs, which take 20 minutes and more.
+
+Each run is a session as ``probe run`` makes it, pair after pair until the judge has heard enough:
+real flows over loopback sockets, on fresh ports, through the lab's relay to a real far end; many
+run at once in one process. Each has an emulated line and a censor of its own. On the bad line the
+air fades in time, so that both flows of a pair, and both directions, meet the same lapse. No
+threshold was chosen on these seeds or lines.
+
+The far end's limits for one client are lifted, as all runs come from one address. What the kernel
+itself dropped meanwhile is counted: ``unshare -rn`` (and ``ip link set lo up``) leaves the count to
+this process alone. ``--keep`` leaves the records of each row, ``--table`` writes its Markdown.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import AsyncExitStack, ExitStack
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from analysis.evaluate.tables import Report, share
+from probe.bench import Bench
+from probe.cli import Judging
+from probe.farend import FarEndConfig, ReflectorLimits, serve
+from probe.ids import uuid7
+from probe.lab.loopback.udp_relay import relay_udp
+from probe.lab.loopback.wire import Wire
+from probe.lab.rules import Fade, Line, Loss, Match, Rule
+from probe.limits import RUN_BYTES, Limits
+from probe.line import Line as Turns
+from probe.measurement import Vantage
+from probe.network import Network
+from probe.recorder import Recorder
+from probe.session import carry_out
+from probe.session_kinds import CallSession
+from probe.store import RunFile
+
+HOST = "198.18.3.1"
+SHAPES = ("telegram", "whatsapp")
+WAYS = ("up", "down")
+EXTRA = 0.05
+MOST_PAIRS = 3
+#: Between the starts of runs, so that they are not all judged in the same moment.
+STEP_S = 0.4
+LINE = Line(rate_down_bps=30e6, rate_up_bps=20e6, rtt_s=0.025, jitter_s=0.004)
+#: A poor 2.4 GHz link: an ordinary percent, lapses of 0.3 s in which most is lost, and gaps of a
+#: second in which all is (the longest in roc-streaming/qa).
+BAD_WIFI = (
+    Rule(name="air", effect=Fade(good_s=6.0, bad_s=0.3, good=0.01, bad=0.6), scope="shared"),
+    Rule(name="gap", effect=Fade(good_s=20.0, bad_s=1.0), scope="shared"),
+)
+AIRS = {"clean": (), "bad Wi-Fi": BAD_WIFI}
+CENSORS = {f"{EXTRA:.0%} extra loss": True, "no censor": False}
+LIMITS = ReflectorLimits(
+    flows_per_client=4096, client_packets_per_s=1e6, total_packets_per_s=1e6, idle_s=60.0
+)
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """One run: what was said of it after how many pairs, loss of each arm, worst loop lag."""
+
+    seed: int
+    session: str
+    verdict: str
+    mechanism: str | None
+    pairs: int
+    failures: tuple[str, ...]
+    lost: tuple[int, int]
+    sent: int
+    lag_s: float
+
+
+def rules(air, censored, number):
+    """The line's own weather, and a censor that knows the shape, each way in turn."""
+    if not censored:
+        return AIRS[air]
+    match = Match(payload=(shape_of(number),), transport="udp")
+    way = WAYS[number // len(SHAPES) % len(WAYS)]
+    return (*AIRS[air], Rule(name="censor", match=match, effect=Loss(EXTRA), direction=way))
+
+
+def shape_of(number):
+    return SHAPES[number % len(SHAPES)]
+
+
+async def one_run(number, seed, policy, far_end, file):
+    """Carry out one session behind a wire of its own."""
+    wire = Wire(LINE, policy, seed)
+    async with AsyncExitStack() as stack:
+        connect_to = {}
+        for port in far_end.call_ports:
+            relay = await relay_udp(wire, (HOST, port), ("127.0.0.1", port), "127.0.0.1")
+            stack.callback(relay.close)
+            connect_to[HOST, port] = relay.address
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        judge = Judging()
+        bench = Bench(
+            network=Network(connect_to=connect_to),
+            limits=Limits(Path(folder) / "limits.json", RUN_BYTES, time.monotonic, time.time),
+            line=Turns(),
+            recorder=Recorder(file, uuid7(time.time()), Vantage(), time.time),
+            judge=judge,
+            rng=random.Random(seed),
+            tell=lambda _: None,
+        )
+        shape = shape_of(number)
+        plan = CallSession(shape, HOST, far_end.call_ports, "voip-60", shape)
+        return ended(seed, judge, await carry_out(plan, 0, bench))
+
+
+def ended(seed, judge, trials):
+    finding = json.loads(judge.conclude([trials]).json_line)
+    calls = {arm: [t.call for t in trials if t.arm == arm] for arm in ("target", "control")}
+    lost = [sum(c.lost_up + c.lost_down + c.lost for c in calls[arm]) for arm in calls]
+    return Ended(
+        seed,
+        trials[0].session,
+        finding["verdict"],
+        finding["mechanism"],
+        len(calls["target"]),
+        tuple(t.failure for t in trials if t.failure),
+        tuple(lost),
+        sum(c.sent for each in calls.values() for c in each),
+        max(t.host.loop_lag_s or 0.0 for t in trials),
+    )
+
+
+async def play(rows, options, far_end, folder):
+    """Carry out every row's runs, so many at once, the rows side by side."""
+    gate = asyncio.Semaphore(options.at_once)
+    done = {row: [] for row in rows}
+    with ExitStack() as stack:
+        files = {
+            row: stack.enter_context(RunFile(folder / " ".join(row), uuid7(time.time())))
+            for row in rows
+        }
+
+        async def one(row, number, place):
+            await asyncio.sleep(STEP_S * min(place, options.at_once))
+            async with gate:
+                air, censored = row
+                policy = rules(air, CENSORS[censored], number)
+                made = await one_run(number, options.seed + number, policy, far_end, files[row])
+                done[row].append(made)
+                if (made.verdict == "call_degraded") != CENSORS[censored]:
+                    say(f"not as expected: {air}, {censored}: {made}")
+                if sum(map(len, done.values())) % options.at_once == 0:
+                    say(", ".join(f"{len(done[row])} {' '.join(row)}" for row in rows))
+
+        order = [
+            (row, number)
+            for number in range(options.runs)
+            for row in rows
+            if number < many(row, options)
+        ]
+        async with asyncio.TaskGroup() as group:
+            for place, (row, number) in enumerate(order):
+                group.create_task(one(row, number, place))
+    return done
+
+
+def many(row, options):
+    return max(options.runs // 5, 1) if CENSORS[row[1]] else options.runs
+
+
+def table_row(row, done, options):
+    air, censored = row
+    hits = [one for one in done if one.verdict == "call_degraded"]
+    if CENSORS[censored]:
+        hits = [one for one in hits if one.pairs <= MOST_PAIRS]
+    what = f"{air}, {censored}: "
+    what += f"found in {MOST_PAIRS} pairs or fewer" if CENSORS[censored] else "false findings"
+    note = f"{sum(one.pairs for one in done) / len(done):.2f} pairs on average; "
+    note += ", ".join(f"{count} {word}" for word, count in Counter(map(said, done)).most_common())
+    packets = sum(one.sent for one in done) / 2
+    lost = [sum(one.lost[arm] for one in done) / packets for arm in range(2)]
+    note += f"; lost {lost[0]:.2%} of the shape's packets, {lost[1]:.2%} of the others"
+    goal = {"target": 0.99} if CENSORS[censored] else {"target": 1 / 500, "sense": "at most"}
+    return share(what, len(hits), len(done), note=f"{note}; seeds from {options.seed}", **goal)
+
+
+def said(one):
+    return f"{one.verdict} ({one.mechanism})" if one.mechanism else one.verdict
+
+
+def dropped():
+    """Datagrams the kernel dropped because a socket was full, in this network namespace."""
+    head, counts = (
+        line.split()[1:]
+        for line in Path("/proc/self/net/snmp").read_text().splitlines()
+        if line.startswith("Udp:")
+    )
+    udp = dict(zip(head, map(int, counts), strict=True))
+    return udp["RcvbufErrors"] + udp["SndbufErrors"] + udp["InCsumErrors"]
+
+
+def own_faults(done, lost_packets, spent_s, cpu_s):
+    lags = sorted(one.lag_s for one in done)
+    failures = Counter(word for one in done for word in one.failures)
+    clean = ", ".join(f"{count} {word}" for word, count in failures.items()) or "none"
+    return (
+        f"Own faults: {lost_packets} datagrams dropped by the kernel of "
+        f"{2 * sum(one.sent for one in done)} in flows; failed trials: {clean}; worst loop lag of "
+        f"a run {lags[len(lags) // 2] * 1e3:.0f} ms (median), {lags[-1] * 1e3:.0f} ms (most). "
+        f"{spent_s / 60:.0f} min, {cpu_s / spent_s:.0%} of a core."
+    )
+
+
+def say(line):
+    sys.stderr.write(line + "\n")
+
+
+async def main(options, folder):
+    rows = [(air, censored) for censored in CENSORS for air in AIRS]
+    Judging().enough(())  # so that nobody's call waits for its import
+    begun, cpu, before = time.monotonic(), time.process_time(), dropped()
+    config = FarEndConfig(host="127.0.0.1", calls=(0, 0, 0), https_port=None, reflector=LIMITS)
+    async with serve(config) as far_end:
+        done = await play(rows, options, far_end, folder)
+    spent = time.monotonic() - begun, time.process_time() - cpu
+    return Report(
+        title=f"Calls through real sockets, {options.at_once} at once",
+        rows=tuple(table_row(row, done[row], options) for row in rows),
+        notes=(own_faults([*chain(*done.values())], dropped() - before, *spent),),
+    ).text()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=50, help="without a censor; a fifth with one")
+    parser.add_argument("--at-once", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=20250815)
+    parser.add_argument("--keep", type=Path, help="folder for the records")
+    parser.add_argument("--table", type=Path, help="file for the table, besides standard output")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        text = asyncio.run(main(chosen, chosen.keep or Path(temporary)))
+    sys.stdout.write(text)
+    if chosen.table:
+        chosen.table.write_text(text)
