@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, given
@@ -9,12 +10,34 @@ from hypothesis import strategies as st
 
 from probe.fetch.body import Body, scrub
 
+PAGES = st.sampled_from(["<b>{}</b>", "your ip: {}.", "x={}&y", '{{"ip":"{}"}}', "{}"])
 
-@given(st.ip_addresses(), st.sampled_from(["<b>{}</b>", "your ip: {}.", "x={}&y", "[{}]:443"]))
-def test_no_address_survives_in_whatever_place(address, page):
-    assume(not address.is_unspecified)
-    text = page.format(address)
-    assert str(address) not in scrub(text)
+
+def spellings(address):
+    """Ways to write an address that some server, host name or library uses."""
+    number, octets = int(address), address.packed
+    yield from (str(address), str(address).upper(), address.exploded, address.reverse_pointer)
+    yield address.exploded.replace(":", "-").replace(".", "-")
+    yield "".join(f"%{byte:02x}" for byte in str(address).encode())
+    yield quote(quote(str(address), safe=""), safe="").replace(".", "%252E")
+    yield "".join(f"&#{byte};" for byte in str(address).encode())
+    if address.version == 6:
+        yield f"[{address}]:443"
+        return
+    yield from (f"::ffff:{address}", f"0:0:0:0:0:FFFF:{address}", f"{address}:443")
+    yield str(ipaddress.IPv6Address(b"\0" * 10 + b"\xff\xff" + octets))
+    yield from (str(number), f"0x{number:08x}", f"{number:08X}", f"p{number:08X}.isp.example")
+    yield f"{number:012o}"
+    for part in ("{:03d}", "0x{:x}", "0X{:02X}", "{:04o}"):
+        yield ".".join(part.format(octet) for octet in octets)
+
+
+@given(st.ip_addresses(), PAGES, st.data())
+def test_no_address_survives_however_it_is_written_and_wherever(address, page, data):
+    assume(address.is_global and int(address) >> 24)
+    written = data.draw(st.sampled_from(list(spellings(address))))
+    assert written not in scrub(page.format(written))
+    assert "[address]" in scrub(page.format(written))
 
 
 @pytest.mark.parametrize(
@@ -26,15 +49,21 @@ def test_no_address_survives_in_whatever_place(address, page):
         "2001:DB8::A",
         "::ffff:203.0.113.77",
         "fe80::1%eth0",
+        "2001-0db8-0000-0000-0000-0000-0000-0113.isp.example",
     ],
 )
-def test_addresses_in_other_spellings_go_too(text):
+def test_addresses_that_are_not_public_go_too(text):
     assert "[address]" in scrub(text)
     assert "113" not in scrub(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["12:30:45", "version 1.2.3", "std::vector", "::", "1234.5.6.7", "Sat, 21 Nov 2026"]
+    "text",
+    [
+        *("12:30:45", "version 1.2.3", "std::vector", "::", "1234.5.6.7", "Sat, 21 Nov 2026"),
+        *("2026-11-21", "0.12345678", "4294967295", "100%25 &amp; more", "a1b2c3d4e5f60718"),
+        "018f0000-0000-7000-8000-000000000000",
+    ],
 )
 def test_ordinary_text_is_left_alone(text):
     assert scrub(text) == text
