@@ -1,16 +1,22 @@
 """Our call flow beside irtt, in the same namespaces and the same minute.
 
-    python tests/bench/bench_call_vs_irtt.py [--seconds 10] [--rounds 4] [--hogs 2]
+    python tests/bench/bench_call_vs_irtt.py [--seconds 10] [--rounds 5] [--hogs 2]
 
-Both send 172 bytes every 20 ms. Rounds alternate, ours then irtt's, first on the machine as it is,
-then with ``--hogs`` busy loops. The servers' own time is taken out of the round trip by both.
-Lateness: ours against the planned time, irtt's against the grid through its earliest packet (it
-does not say what it planned, and leaves out slots it is late for), which flatters it.
+Both send 172 bytes every 20 ms. Rounds alternate, ours and irtt's by turns first, on the machine
+as it is, then with ``--hogs`` busy loops. Both take the server's own time out of the round trip.
+
+Lateness of both is taken at one place: by tcpdump on the wire, each packet's distance from the
+20 ms grid through the run's earliest packet (so what all packets of a run share does not show).
+Skipped are slots in which no packet was on the wire, lost those without an answer.
+
+Each row: median over the rounds, with the least and the greatest; ratios are taken within a round.
 """
 
 import argparse
 import contextlib
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,23 +33,27 @@ from probe.call import CallOrder
 INTERVAL_NS = 20_000_000
 BYTES = 172
 PORT = 3478
+#: What the kernel has not handed to tcpdump yet comes within its time-out of a second.
+FLUSH_S = 1.2
+TCPDUMP = "tcpdump -i wire -n -tt -q --time-stamp-precision=nano -s 64"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--hogs", type=int, default=2)
     options = parser.parse_args()
     if reason := missing():
         raise SystemExit(f"found {reason}, expected root on Linux with ip, nft and irtt")
+    tools = {"ours": ours, "irtt": irtt}
     with two_namespaces() as wire, wire.far_end(PORT), irtt_server(wire):
         for hogs in (0, options.hogs):
+            rounds = []
             with busy(hogs):
-                rounds = [
-                    (ours(wire, options.seconds), irtt(wire, options.seconds))
-                    for _ in range(options.rounds)
-                ]
+                for number in range(options.rounds):
+                    order = list(tools)[:: -1 if number % 2 else 1]
+                    rounds.append({name: figures(wire, tools[name], options) for name in order})
             show(hogs, rounds)
 
 
@@ -70,21 +80,52 @@ def busy(count):
             process.wait()
 
 
+@contextlib.contextmanager
+def departures(wire):
+    """Fill the list with when each media packet left, in ns, once the context has ended."""
+    media = f"udp and dst host {FAR} and udp[4:2] == {8 + BYTES}"
+    words = wire.command(wire.near, [*TCPDUMP.split(), media])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    times = []
+    with subprocess.Popen(words, **pipes) as process:
+        while "listening" not in process.stderr.readline():
+            pass
+        yield times
+        time.sleep(FLUSH_S)
+        process.send_signal(signal.SIGINT)
+        lines, _ = process.communicate()
+    times += [int(line.partition(" ")[0].replace(".", "")) for line in lines.splitlines()]
+
+
+def figures(wire, tool, options):
+    """Make one run; return its figures, times in microseconds."""
+    with departures(wire) as left:
+        trips = tool(wire, options.seconds)
+    # A tenth of the interval early still belongs to the slot.
+    slots = [(at - left[0] + INTERVAL_NS // 10) % INTERVAL_NS for at in left]
+    late = [at - min(slots) for at in slots]
+    known = [trip for trip in trips if trip is not None]
+    ipdv = [abs(b - a) for a, b in pairwise(trips) if a is not None and b is not None]
+    return {
+        "rtt median": statistics.median(known) / 1e3,
+        "rtt p99": quantile(known, 0.99) / 1e3,
+        "mean |ipdv|": statistics.fmean(ipdv) / 1e3,
+        "late median": statistics.median(late) / 1e3,
+        "late p99": quantile(late, 0.99) / 1e3,
+        "skipped": round(options.seconds * 1e9 / INTERVAL_NS) - len(left),
+        "lost": trips.count(None),
+    }
+
+
 def ours(wire, seconds):
-    """Return the samples of one flow, in ns."""
+    """Make one flow; return its round trips in ns, ``None`` for a lost one."""
     order = CallOrder(host=FAR, port=PORT, profile="voip-20", duration_s=seconds)
-    call = wire.call(order)["flows"][0]["call"]
-    columns = call["trace"]
+    columns = wire.call(order)["flows"][0]["call"]["trace"]
     names = ("kernel_receive_ns", "kernel_send_ns", "far_send_ns", "far_receive_ns")
-    trips = [
+    return [
         None if None in times else (times[0] - times[1]) - (times[2] - times[3])
         for times in zip(*(columns[name] for name in names), strict=True)
     ]
-    late = [
-        out - planned
-        for out, planned in zip(columns["user_send_ns"], columns["planned_ns"], strict=True)
-    ]
-    return samples(trips, late, call["planned"] - call["sent"])
 
 
 def irtt(wire, seconds):
@@ -94,22 +135,7 @@ def irtt(wire, seconds):
     done = subprocess.run(
         wire.command(wire.near, words), check=True, capture_output=True, timeout=120
     )
-    report = json.loads(done.stdout)
-    trips = [trip["delay"].get("rtt") for trip in report["round_trips"]]
-    sent = [trip["timestamps"]["client"]["send"]["monotonic"] for trip in report["round_trips"]]
-    skipped = round(seconds * 1e9 / INTERVAL_NS) - len(sent)
-    # A tenth of the interval early still belongs to the slot.
-    early = INTERVAL_NS // 10
-    grid = [(at - sent[0] + early) % INTERVAL_NS for at in sent]
-    return samples(trips, [at - min(grid) for at in grid], skipped)
-
-
-def samples(trips, late, skipped):
-    ipdv = [abs(b - a) for a, b in pairwise(trips) if a is not None and b is not None]
-    return {"rtt": [trip for trip in trips if trip is not None], "ipdv": ipdv, "late": late} | {
-        "skipped": skipped,
-        "lost": trips.count(None),
-    }
+    return [trip["delay"].get("rtt") for trip in json.loads(done.stdout)["round_trips"]]
 
 
 def quantile(values, share):
@@ -117,33 +143,23 @@ def quantile(values, share):
 
 
 def show(hogs, rounds):
-    print(f"\n{hogs} busy loops, {len(rounds)} rounds; microseconds")  # noqa: T201 - its output
-    head = (
-        "",
-        "rtt median",
-        "rtt p99",
-        "mean |ipdv|",
-        "late median",
-        "late p99",
-        "skipped",
-        "lost",
-    )
-    print("".join(f"{word:>12}" for word in head))  # noqa: T201 - as above
-    rows = {}
-    for name, runs in zip(("ours", "irtt"), zip(*rounds, strict=True), strict=True):
-        pooled = {key: [x for run in runs for x in run[key]] for key in ("rtt", "ipdv", "late")}
-        rows[name] = (
-            statistics.median(pooled["rtt"]) / 1e3,
-            quantile(pooled["rtt"], 0.99) / 1e3,
-            statistics.fmean(pooled["ipdv"]) / 1e3,
-            statistics.median(pooled["late"]) / 1e3,
-            quantile(pooled["late"], 0.99) / 1e3,
-            sum(run["skipped"] for run in runs),
-            sum(run["lost"] for run in runs),
-        )
-    rows["ratio"] = tuple(a / b if b else 0.0 for a, b in zip(*rows.values(), strict=True))
-    for name, row in rows.items():
-        print(f"{name:>12}" + "".join(f"{value:>12.3f}" for value in row))  # noqa: T201 - as above
+    idle = f"load {os.getloadavg()[0]:.1f}"
+    print(f"\n{hogs} busy loops, {len(rounds)} rounds, {idle}; microseconds")  # noqa: T201 - its output
+    print(f"{'':>12}{'ours':>26}{'irtt':>26}{'ratio':>26}")  # noqa: T201 - as above
+    for name in rounds[0]["ours"]:
+        pairs = [(made["ours"][name], made["irtt"][name]) for made in rounds]
+        ratios = [a / b for a, b in pairs if b]
+        cells = [spread(values) for values in (*zip(*pairs, strict=True), ratios)]
+        print(f"{name:>12}" + "".join(f"{cell:>26}" for cell in cells))  # noqa: T201 - as above
+
+
+def spread(values):
+    """Write a median with the least and the greatest."""
+    if not values:
+        return "-"
+    digits = 0 if max(values) >= 10 else 3
+    words = (f"{x:.{digits}f}" for x in (statistics.median(values), min(values), max(values)))
+    return "{} ({}-{})".format(*words)
 
 
 if __name__ == "__main__":
