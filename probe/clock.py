@@ -102,6 +102,12 @@ class Ticker:
             self._fd = -1
 
 
+def spin_until(at_ns: int) -> None:
+    """Keep the processor until a monotonic time: on time to a microsecond, for a short while."""
+    while time.monotonic_ns() < at_ns:
+        pass
+
+
 class WallOffset:
     """Wall clock minus monotonic clock, in ns, watched for steps.
 

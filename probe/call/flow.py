@@ -13,7 +13,7 @@ from probe.call.questions import REFUSALS, Questions
 from probe.call.talk import Asks, Rejected, Talk
 from probe.call.udp import UdpSocket
 from probe.call.wire import Arrivals
-from probe.clock import Ticker, WallOffset
+from probe.clock import Ticker, WallOffset, spin_until
 
 _NS: Final = 1_000_000_000
 _ASK_TIMES: Final = 6
@@ -38,7 +38,14 @@ class Flow:
     """
 
     def __init__(
-        self, talk: Talk, ledger: Ledger, wall: WallOffset, *, relay: bool, local_port: int = 0
+        self,
+        talk: Talk,
+        ledger: Ledger,
+        wall: WallOffset,
+        *,
+        relay: bool,
+        local_port: int = 0,
+        watch_ns: int = 0,
     ) -> None:
         """Prepare; nothing is opened.
 
@@ -48,6 +55,7 @@ class Flow:
             wall: the wall clock's offset, shared by the flows of a trial.
             relay: the peer is not ours: the set-up is its first answer, and silence ends it.
             local_port: port to send from; 0 takes a free one.
+            watch_ns: how long before each packet is due to wake and watch the clock.
         """
         self.setup: Setup = "no_answer"
         self.setup_s: float | None = None
@@ -59,6 +67,7 @@ class Flow:
         self._wall = wall
         self._relay = relay
         self._local_port = local_port
+        self._watch_ns = watch_ns
         self._loop = asyncio.get_running_loop()
         self._socket: UdpSocket | None = None
         self._questions = Questions(self._send)
@@ -102,7 +111,7 @@ class Flow:
         self._next = self._talk.media(0)
         self._media_over = self._loop.create_future()
         interval_ns = planned_ns[1] if len(planned_ns) > 1 else _NS
-        ticker = Ticker(start_ns, interval_ns)
+        ticker = Ticker(start_ns - self._watch_ns, interval_ns)
         self._loop.add_reader(ticker.fileno(), self._tick, ticker)
         delay_s = (start_ns - time.monotonic_ns()) / _NS
         beats = [
@@ -158,7 +167,8 @@ class Flow:
         """Take a transmit stamp."""
         seq = self._seq_by_number.pop(number, None)
         if seq is not None:
-            self._ledger.left(seq, kernel_ns - self._start_ns)
+            now_ns = time.monotonic_ns() - self._start_ns
+            self._ledger.left(seq, kernel_ns - self._start_ns, now_ns)
 
     def on_error(self, error: OSError) -> None:
         """Note an error the network reported; whether it ends the flow is decided elsewhere."""
@@ -192,6 +202,7 @@ class Flow:
             if self._at == len(self._ledger.planned_ns):
                 break
             number = self._socket.sent
+            spin_until(self._start_ns + self._ledger.planned_ns[self._at])
             sent_ns = self._socket.send(self._next)
             if sent_ns is not None:
                 self._seq_by_number[number] = self._at

@@ -71,10 +71,10 @@ class Ledger:
         """Note that a packet was handed to the kernel."""
         self._user_send[seq] = user_ns
 
-    def left(self, seq: int, kernel_ns: int) -> None:
-        """Note the kernel's stamp of a packet's leaving."""
+    def left(self, seq: int, kernel_ns: int, now_ns: int) -> None:
+        """Note the kernel's stamp of a packet's leaving, read by this process at ``now_ns``."""
         user_ns = self._user_send[seq]
-        if user_ns is not None and kernel_ns >= user_ns - _SLACK_NS:
+        if user_ns is not None and user_ns - _SLACK_NS <= kernel_ns <= now_ns + _SLACK_NS:
             self._kernel_send[seq] = kernel_ns
 
     def replied(self, reply: Reply, user_ns: int, kernel_ns: int | None) -> None:

@@ -12,6 +12,7 @@ from probe.call.flow import Address, Flow
 from probe.call.ledger import Ledger
 from probe.call.order import WEBRTC, CallOrder, CallOutcome
 from probe.call.profiles import INTERVAL_S, packets, sizes
+from probe.call.steady import steady
 from probe.call.talk import FarEndTalk, RelayTalk, Talk
 from probe.call.webrtc import WebRtcTrial
 from probe.clock import WallOffset
@@ -22,6 +23,10 @@ from probe.trace import pack_trace
 _NS: Final = 1_000_000_000
 #: Between the last set-up and the first packet: time for every flow to arm its timer.
 _LEAD_NS: Final = 50_000_000
+#: A flow wakes this long before a packet is due, as a halted processor needs up to 0.2 ms to start;
+#: watching the clock until then takes all flows together at most this share of a processor.
+_WATCH_NS: Final = 250_000
+_WATCH_RATIO: Final = 0.03
 _RELAY_BYTES: Final = 20
 
 
@@ -53,12 +58,15 @@ async def call_pair(
     return outcomes[0], outcomes[1]
 
 
-async def call_flows(orders: Sequence[CallOrder], network: Resolver) -> tuple[CallOutcome, ...]:
+async def call_flows(
+    orders: Sequence[CallOrder], network: Resolver, wall: WallOffset | None = None
+) -> tuple[CallOutcome, ...]:
     """Make flows at once, spread evenly over their interval.
 
     Args:
         orders: what to make.
         network: how names are resolved.
+        wall: brings kernel stamps to the monotonic clock; ``None`` for the system's own clocks.
 
     Returns:
         What became of each, in order.
@@ -68,19 +76,20 @@ async def call_flows(orders: Sequence[CallOrder], network: Resolver) -> tuple[Ca
     """
     own = (order.shape for order in orders if order.shape not in ("random", WEBRTC))
     like = next(own, "random")
-    wall = WallOffset()
-    trials = [_make(order, like, wall) for order in orders]
+    wall = wall or WallOffset()
+    trials = [_make(order, like, wall, _watch_ns(orders)) for order in orders]
     try:
-        async with LoopLag() as lag:
-            await asyncio.gather(*(trial.set_up(network) for trial in trials))
-            start_ns = time.monotonic_ns() + _LEAD_NS
-            await asyncio.gather(
-                *(
-                    trial.media(start_ns + trial.interval_ns * index // len(trials))
-                    for index, trial in enumerate(trials)
+        with steady():
+            async with LoopLag() as lag:
+                await asyncio.gather(*(trial.set_up(network) for trial in trials))
+                start_ns = time.monotonic_ns() + _LEAD_NS
+                await asyncio.gather(
+                    *(
+                        trial.media(start_ns + trial.interval_ns * index // len(trials))
+                        for index, trial in enumerate(trials)
+                    )
                 )
-            )
-            await asyncio.gather(*(trial.finish() for trial in trials))
+                await asyncio.gather(*(trial.finish() for trial in trials))
     finally:
         for trial in trials:
             await trial.close()
@@ -104,14 +113,19 @@ class _Phases(Protocol):
     def outcome(self, loop_lag_s: float | None, clock_step_s: float) -> CallOutcome: ...
 
 
-def _make(order: CallOrder, like: str, wall: WallOffset) -> _Phases:
-    return WebRtcTrial(order) if order.shape == WEBRTC else _Trial(order, like, wall)
+def _watch_ns(orders: Sequence[CallOrder]) -> int:
+    interval_s = min(INTERVAL_S[order.profile] for order in orders)
+    return min(_WATCH_NS, round(_WATCH_RATIO * interval_s * _NS / len(orders)))
+
+
+def _make(order: CallOrder, like: str, wall: WallOffset, watch_ns: int) -> _Phases:
+    return WebRtcTrial(order) if order.shape == WEBRTC else _Trial(order, like, wall, watch_ns)
 
 
 class _Trial:
     """An order and everything made for it."""
 
-    def __init__(self, order: CallOrder, like: str, wall: WallOffset) -> None:
+    def __init__(self, order: CallOrder, like: str, wall: WallOffset, watch_ns: int) -> None:
         relay = order.peer == "relay"
         interval_s = INTERVAL_S[order.profile]
         count = packets(order.profile, order.duration_s)
@@ -132,7 +146,14 @@ class _Trial:
         self.interval_ns = round(interval_s * _NS)
         planned_ns = tuple(index * self.interval_ns for index in range(count))
         self.ledger = Ledger(planned_ns, lengths, far_end=not relay)
-        self.flow = Flow(talk, self.ledger, wall, relay=relay, local_port=order.local_port)
+        self.flow = Flow(
+            talk,
+            self.ledger,
+            wall,
+            relay=relay,
+            local_port=order.local_port,
+            watch_ns=watch_ns,
+        )
 
     async def set_up(self, network: Resolver) -> None:
         addresses, answer = await network.resolve(self.order.host, self.order.port)

@@ -97,7 +97,7 @@ class Line:
         """Send one packet; return the reply that came, if any."""
         sent_ns = self.ledger.planned_ns[seq]
         self.ledger.sent(seq, sent_ns)
-        self.ledger.left(seq, sent_ns)
+        self.ledger.left(seq, sent_ns, sent_ns)
         datagram = self.talk.media(seq)
         self.clock.now_ns = self.start_ns + sent_ns + self.delay_ns // 2
         replies = self.to_far_end(datagram) if up else []

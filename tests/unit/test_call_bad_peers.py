@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import socket
 import time
 
 import pytest
+from call_in_memory import make_reflector
 
 from probe.call import CallOrder
-from probe.call.ledger import Ledger
 from probe.call.pair import call_flows
 from probe.call.udp import UdpSocket
 from probe.clock import WallOffset
 from probe.farend import FarEndConfig, serve
+from probe.farend.udp import AnsweringSocket
 from probe.network import Network
 from probe.trace import FATES, unpack_trace
 
@@ -64,10 +66,18 @@ class Middle:
             sock.close()
         self.outer.clear()
 
-    def close(self):
-        self.rebind()
+    def leave(self):
+        """Let the kernel say that nobody is here."""
         self.loop.remove_reader(self.inner)
         self.inner.close()
+
+    def come_back(self):
+        self.inner = self.open(self.from_probe)
+        self.inner.bind(("127.0.0.1", self.port))
+
+    def close(self):
+        self.rebind()
+        self.leave()
 
 
 @contextlib.asynccontextmanager
@@ -88,6 +98,11 @@ async def call_through(box, flows=2):
 
 def fates(outcome):
     return [FATES[index] for index in unpack_trace(outcome.call.trace)["fate"]]
+
+
+def is_media(data):
+    """Tell media replies from those of the opening and the report."""
+    return 140 <= len(data) != 480
 
 
 async def test_a_nat_that_rebinds_mid_call_costs_the_replies_and_no_knowledge():
@@ -122,10 +137,10 @@ async def test_noise_truncation_and_stretching_on_the_way_down_are_losses_and_no
     rng = random.Random(5)
 
     def spoil(data, _):
-        if len(data) < 140 or len(data) == 480:  # the opening and the report stay whole
+        if not is_media(data):
             return [data]
-        kind = rng.randrange(4)
-        return [(data, data[:-7], data + b"x", rng.randbytes(len(data)))[kind]]
+        noise = rng.randbytes(len(data))
+        return [rng.choice((data, data[:-7], data + b"x", data + bytes(60_000), noise))]
 
     async with middle(pass_down=spoil) as box:
         results = await call_through(box)
@@ -139,7 +154,7 @@ async def test_replies_that_come_in_another_order_are_each_their_own_packets():
     held = []
 
     def swap(data, _):
-        if len(data) < 140 or len(data) == 480:
+        if not is_media(data):
             return [data]
         held.append(data)
         return [held.pop(), held.pop()] if len(held) == 2 else []
@@ -147,6 +162,94 @@ async def test_replies_that_come_in_another_order_are_each_their_own_packets():
     async with middle(pass_down=swap) as box:
         [(_, fate)] = await call_through(box, flows=1)
     assert fate == ["ok"] * 20
+
+
+async def test_a_reply_held_back_beyond_all_patience_is_late_and_heard_of_all_the_same():
+    held = []
+
+    def hold_the_first(data, _):
+        if not is_media(data):
+            return [data]
+        held.append(data)
+        return [data, held[0]] if len(held) == 20 else [data] * (len(held) > 1)
+
+    async with middle(pass_down=hold_the_first) as box:
+        [(outcome, fate)] = await call_through(box, flows=1)
+    assert fate == ["late"] + ["ok"] * 19
+    assert (outcome.call.late, outcome.call.received) == (1, 20)
+
+
+async def test_replies_of_an_earlier_call_mean_nothing_to_the_next():
+    kept = []
+
+    def keep(data, _):
+        kept.append(data)
+        return [data]
+
+    async with middle(pass_down=keep) as box:
+        await call_through(box, flows=1)
+        earlier = [data for data in kept if is_media(data)]
+        box.pass_down = lambda data, before: [earlier[before % len(earlier)], data]
+        [(outcome, fate)] = await call_through(box, flows=1)
+    assert fate == ["ok"] * 20
+    assert (outcome.call.received, outcome.call.duplicates) == (20, 0)
+
+
+async def test_replies_from_another_address_are_nobodys():
+    async with middle() as box:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+
+            def elsewhere(data, before):
+                if not is_media(data) or before % 2:
+                    return [data]
+                (probe,) = box.outer
+                stranger.sendto(data, probe)
+                return []
+
+            box.pass_down = elsewhere
+            [(outcome, fate)] = await call_through(box, flows=1)
+    assert (fate.count("ok"), fate.count("lost_down")) == (10, 10)
+    assert outcome.call.received == 10
+
+
+async def test_a_port_that_is_gone_for_a_moment_costs_those_packets_only():
+    loop = asyncio.get_running_loop()
+    async with middle() as box:
+        loop.call_later(0.5, box.leave)
+        loop.call_later(0.8, box.come_back)
+        results = await call_through(box)
+    for outcome, fate in results:
+        gone = fate.count("lost_up")
+        first = fate.index("lost_up")
+        assert 3 <= gone <= 7
+        assert fate == ["ok"] * first + ["lost_up"] * gone + ["ok"] * (20 - first - gone)
+        assert (outcome.failure, outcome.call.ended) == (None, "complete")
+
+
+async def test_a_peer_that_falls_silent_mid_call_leaves_losses_without_a_direction():
+    async with middle(pass_up=lambda data, before: [data] if before < 15 else []) as box:
+        [(outcome, fate)] = await call_through(box, flows=1)
+    kept = fate.count("ok")
+    assert 10 <= kept <= 15
+    assert fate == ["ok"] * kept + ["lost"] * (20 - kept)
+    assert (outcome.failure, outcome.call.ended) == (None, "complete")
+
+
+async def test_a_far_end_that_claims_to_have_held_packets_for_seconds_costs_its_times_only():
+    lies_ns = itertools.cycle((0, 4_000 * MS))
+    reflector = make_reflector(lambda: time.monotonic_ns() + next(lies_ns))
+
+    def answer(datagram, received_ns):
+        replies = reflector.handle(datagram.data, datagram.address, received_ns)
+        return [(reply, datagram.address) for reply in replies]
+
+    far_end = AnsweringSocket(("127.0.0.1", 0), answer, WallOffset())
+    [(outcome, fate)] = await call_through(far_end, flows=1)
+    far_end.close()
+    assert fate == ["ok"] * 20
+    columns = unpack_trace(outcome.call.trace)
+    for name in ("far_receive_ns", "far_send_ns"):
+        assert columns[name].count(None) == 10
 
 
 async def test_a_lossy_opening_is_repeated_until_it_is_through():
@@ -215,8 +318,20 @@ async def test_a_wall_clock_set_mid_call_moves_no_stamp(step_ns):
     assert left_ns - MS <= kernel_ns <= user_ns + MS
 
 
-def test_stamps_thrown_off_by_a_step_they_did_not_see_are_left_out():
-    ledger = Ledger((0, 60 * MS), (150, 150), far_end=True)
-    ledger.sent(0, 0)
-    ledger.left(0, -3_600_000 * MS)
-    assert ledger.columns()["kernel_send_ns"] == [None]
+@pytest.mark.parametrize("step_ns", [-3_600_000 * MS, 50 * MS, 3_600_000 * MS])
+async def test_a_call_during_which_the_wall_clock_is_set_is_whole_and_says_so(step_ns):
+    lie = {"ns": -step_ns}
+    wall = WallOffset(wall_ns=lambda: time.time_ns() + lie["ns"])
+    async with middle() as box:
+        asyncio.get_running_loop().call_later(0.8, lie.update, {"ns": 0})
+        order = CallOrder(host="127.0.0.1", port=box.port, duration_s=1.2, seed=1)
+        (outcome,) = await call_flows([order], Network(), wall)
+    assert fates(outcome) == ["ok"] * 20
+    assert outcome.clock_step_s == pytest.approx(step_ns / 1e9, abs=1e-3)
+    columns = unpack_trace(outcome.call.trace)
+    names = ("user_send_ns", "kernel_send_ns", "kernel_receive_ns", "user_receive_ns")
+    for out, left, came, back in zip(*(columns[name] for name in names), strict=True):
+        assert left is None or out - MS <= left <= back + MS
+        assert came is None or out - MS <= came <= back + MS
+    if outcome.stamps:
+        assert columns["kernel_receive_ns"][-1] is not None

@@ -202,11 +202,12 @@ def test_impossible_far_end_times_are_left_out_but_the_packet_counts():
     assert ledger.fates() == ["ok"]
 
 
-def test_a_kernel_stamp_from_before_the_sending_is_left_out():
+@pytest.mark.parametrize("stamp_ns", [-500 * MS, 3_600_000 * MS])
+def test_a_kernel_stamp_from_before_the_sending_or_after_its_reading_is_left_out(stamp_ns):
     ledger = Ledger((0, 60 * MS), (150, 150), far_end=True)
     ledger.sent(0, 1)
-    ledger.left(0, -500 * MS)
-    ledger.replied(Reply(0), 40 * MS, -500 * MS)
+    ledger.left(0, stamp_ns, MS)
+    ledger.replied(Reply(0), 40 * MS, stamp_ns)
     assert ledger.stamps() == ()
     assert ledger.columns()["kernel_receive_ns"] == [None]
 
