@@ -1,15 +1,18 @@
-"""Two homes behind NATs of their own call each other, in namespaces with real conntrack."""
+"""Homes behind NATs of their own, with real conntrack, call each other and a far end."""
 
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 
 import msgspec
 import pytest
 from two_namespaces import ENDS, needs_namespaces
 
+from probe.call import CallOrder
 from probe.call.peer import PeerOrder
 
 pytestmark = [*needs_namespaces, pytest.mark.usefixtures("homes")]
@@ -94,6 +97,13 @@ def also(host, rule):
     run(*inside(host, "nft", "-f", "-"), input=ALSO.format(rule=rule).encode())
 
 
+def forwarded(host):
+    """Return how many packets the one more rule has counted."""
+    words = inside(host, "nft", "list", "table", "ip", "also")
+    listing = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return int(re.search(r"packets (\d+)", listing)[1])
+
+
 def call(way):
     """Let both homes call; return the caller's outcome and the text of both."""
     order = PeerOrder(code="blue horse", host=WORLD, port=PORT, patience_s=20, duration_s=3.0)
@@ -133,3 +143,24 @@ def test_directional_loss_between_two_homes_is_told_apart():
     flow = caller["outcome"]["call"]
     assert flow["lost_up"] + flow["lost_down"] >= 15
     assert flow["lost"] == 0
+
+
+def test_a_line_that_gets_a_new_address_mid_call_loses_the_replies_and_no_knowledge():
+    also("nat-a", "udp length 150-300 counter")
+    order = CallOrder(host=WORLD, port=PORT, duration_s=4.0, seed=1)
+    words = inside("home-a", sys.executable, ENDS, "call", msgspec.json.encode([order]).decode())
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        while process.poll() is None and forwarded("nat-a") < 40:
+            time.sleep(0.05)
+        # Its address gone, masquerading forgets every flow, as it does at a redial.
+        for verb, address in (("del", HOMES["a"][2]), ("add", "198.18.50.13")):
+            run("ip", "-n", name("nat-a"), "address", verb, f"{address}/24", "dev", "out")
+        printed, _ = process.communicate(timeout=60)
+    (flow,) = json.loads(printed)["flows"]
+    fates = flow["call"]["trace"]["fate"]
+    kept, up = fates.count("ok"), fates.count("lost_up")
+    assert (flow["failure"], flow["call"]["ended"]) == (None, "complete")
+    assert (kept >= 15, up <= 20) == (True, True)
+    assert fates == ["ok"] * kept + ["lost_up"] * up + ["lost_down"] * (67 - kept - up)
+    assert flow["call"]["far_received"] == 67 - up
+    assert b"198.18.5" not in printed.replace(WORLD.encode(), b"")
