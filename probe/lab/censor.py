@@ -21,6 +21,8 @@ from probe.lab.rules import Direction, Match, Rule, Seen, matches
 INSPECTED_PACKETS = 30
 #: Above so many flows, the forgotten ones are cleared out.
 MANY_FLOWS = 4096
+#: The record of a fatal alert, handshake_failure (RFC 8446, 5.1 and 6).
+TLS_ALERT = bytes.fromhex("15030300020228")
 #: What one direction does never touches the other's bucket or queue.
 _PER_DIRECTION = (
     rules.Police,
@@ -36,11 +38,13 @@ _PER_DIRECTION = (
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a packet: it goes on at ``at`` (s), or is lost (None); ``reset`` the flow.
 
-    ``rule`` names the rule that lost it.
+    ``rule`` names the rule that lost it; ``farewell`` is what its sender is then told in the name
+    of the other end, in the place of a RST.
     """
 
     at: float | None = None
     reset: bool = False
+    farewell: bytes = b""
     rule: str | None = None
 
 
@@ -104,7 +108,7 @@ class Censor:
                 continue
             left = hold.actions[packet.direction].act(packet, at)
             if left is None:
-                return Fate(reset=isinstance(rule.effect, rules.Reset), rule=rule.name)
+                return _lost(rule)
             at = left
         return Fate(at=at)
 
@@ -178,6 +182,12 @@ class Censor:
         if rule.scope == "shared":
             self._shared[rule.name] = made
         return made
+
+
+def _lost(rule: Rule) -> Fate:
+    if not isinstance(rule.effect, rules.Reset):
+        return Fate(rule=rule.name)
+    return Fate(reset=True, farewell=TLS_ALERT if rule.effect.alert else b"", rule=rule.name)
 
 
 def _needs_bytes(match: Match) -> bool:

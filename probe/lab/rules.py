@@ -256,7 +256,13 @@ class Freeze(_Effect, frozen=True):
 
 
 class Reset(_Effect, frozen=True):
-    """Drop the packet that matched and send a RST to both ends."""
+    """Drop the packet that matched and send a RST to both ends.
+
+    With ``alert`` its sender gets a fatal TLS alert in the place of the RST, as if the other end
+    had refused the handshake.
+    """
+
+    alert: bool = False
 
 
 class Drop(_Effect, frozen=True):

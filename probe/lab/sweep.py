@@ -57,6 +57,7 @@ _THROTTLING: Final[dict[str, _Make]] = {
 }
 _BLOCKING: Final[dict[str, _Make]] = {
     "reset": lambda *_: rules.Reset(),
+    "tls": lambda *_: rules.Reset(alert=True),
     "dropped": lambda *_: rules.Drop(),
     "dns": lambda *_: rules.DnsTamper(answer="nxdomain"),
 }
@@ -73,16 +74,18 @@ def sweep(seed: int) -> list[Preset]:
     Returns:
         ``MECHANISM@RATE.SEED.NUMBER``, each with its fold.
     """
-    rng = Random(seed)  # noqa: S311 - repeatable on purpose
     return [
-        _preset(mechanism, fold, f"{seed}.{number}", rng)
+        _preset(mechanism, fold, f"{seed}.{number}")
         for fold in RATES
         for mechanism in (*_THROTTLING, *_BLOCKING)
         for number in range(1, 1 + _OFTEN.get(mechanism, 1))
     ]
 
 
-def _preset(mechanism: str, fold: str, which: str, rng: Random) -> Preset:
+def _preset(mechanism: str, fold: str, which: str) -> Preset:
+    name = f"{mechanism}{SEPARATOR}{fold}.{which}"
+    # Of its own: one more mechanism leaves the other draws as they are.
+    rng = Random(name)  # noqa: S311 - repeatable on purpose
     rate_bps = RATES[fold]
     place = list(RATES).index(fold) / (len(RATES) - 1)
     effect = (_THROTTLING | _BLOCKING)[mechanism](rate_bps, place, rng)
@@ -91,7 +94,7 @@ def _preset(mechanism: str, fold: str, which: str, rng: Random) -> Preset:
     most_rtt_s = min(_RTT_S[1], _RTT_S[1] * 1e6 / rate_bps)
     line_bps = between(*_LINE_BPS, rng)
     preset = Preset(
-        name=f"{mechanism}{SEPARATOR}{fold}.{which}",
+        name=name,
         title=f"{mechanism} at {fold}bit/s, or as gravely",
         source="no event: drawn at random",
         fold=fold,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from probe.lab import censor as censor_module
 from probe.lab import rules
 from probe.lab.actions import Packet
-from probe.lab.censor import Censor
+from probe.lab.censor import TLS_ALERT, Censor
 from probe.lab.rules import Match, Rule
 
 ANY = Match()
@@ -196,7 +196,12 @@ def test_a_reset_loses_the_packet_that_matched_and_says_reset():
     box = censor(rule(rules.Reset(), match=Match(sni=("twitter.com",))))
     assert not box.packet(packet("up", payload=b""), 0.0).reset
     fate = box.packet(packet("up", payload=hello("twitter.com")), 0.0)
-    assert (fate.at, fate.reset) == (None, True)
+    assert (fate.at, fate.reset, fate.farewell) == (None, True, b"")
+
+
+def test_a_reset_by_alert_says_what_the_sender_is_told():
+    box = censor(rule(rules.Reset(alert=True)))
+    assert box.packet(packet("up"), 0.0).farewell == TLS_ALERT
 
 
 def test_the_fourth_handshake_in_a_second_and_those_of_a_minute_get_no_answer():

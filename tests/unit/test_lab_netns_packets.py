@@ -98,6 +98,13 @@ def test_resets_carry_the_number_that_each_end_expects(flags, after):
     assert to_sender["TCP"].flags == to_receiver["TCP"].flags == "RA"
 
 
+def test_a_farewell_comes_from_the_receiver_with_the_end_of_the_stream():
+    to_sender, to_receiver = map(whole, packets.resets(tcp(), b"bye"))
+    assert (to_sender.src, to_sender.seq, to_sender["TCP"].flags) == (WORLD, 5000, "FPA")
+    assert bytes(to_sender["TCP"].payload) == b"bye"
+    assert to_receiver["TCP"].flags == "RA"
+
+
 def test_a_sequence_number_wraps():
     to_sender, _ = packets.resets(tcp(seq=2**32 - 2))
     assert scapy.IP(to_sender).ack == 3

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from probe.lab import rules
+from probe.lab.censor import TLS_ALERT
 from probe.lab.loopback.stream import BUFFER_BYTES
 from probe.lab.loopback.tcp_relay import TcpRelay
 from probe.lab.loopback.udp_relay import MOST_CLIENTS, relay_udp
@@ -141,6 +142,14 @@ async def test_a_reset_reaches_the_client():
         with pytest.raises(ConnectionResetError) as caught:
             await reader.read(1)
         assert caught.value.errno == errno.ECONNRESET
+        writer.close()
+
+
+async def test_a_farewell_reaches_the_client_and_then_the_end():
+    async with relayed(wire(rules.Reset(alert=True))) as where:
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(b"give\n")
+        assert await reader.read() == TLS_ALERT
         writer.close()
 
 

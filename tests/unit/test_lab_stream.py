@@ -59,7 +59,7 @@ async def transfer(data, *effects, line=LINE, limit_s=3600.0, direction="both", 
         setattr(out, name, True)
         done.set()
 
-    stream = Stream(wire, TEMPLATE, deliver, lambda: end("ended"), lambda: end("reset"))
+    stream = Stream(wire, TEMPLATE, deliver, lambda: end("ended"), lambda _: end("reset"))
     if held:
         stream.held = True
         loop.call_at(held, lambda: (setattr(stream, "held", False), stream.pump()))

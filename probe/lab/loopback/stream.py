@@ -35,7 +35,7 @@ class Stream:
         template: a packet of this flow and direction; its payload and size are replaced.
         deliver: takes the bytes that have arrived, in order.
         ended: called once all bytes and the end have arrived.
-        reset: called when the censor resets the flow.
+        reset: called when the censor resets the flow, with what the sender is told at the end.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Stream:
         template: Packet,
         deliver: Callable[[bytes], None],
         ended: Callable[[], None],
-        reset: Callable[[], None],
+        reset: Callable[[bytes], None],
     ) -> None:
         self._wire = wire
         self._template = template
@@ -139,7 +139,7 @@ class Stream:
         if self.closed:
             return
         if fate.reset:
-            self._reset()
+            self._reset(fate.farewell)
             return
         after_s, timeout = self._sender.notices(again=segment.tries > 1)
         self._loop.call_later(after_s, self._on_notice, segment, timeout)

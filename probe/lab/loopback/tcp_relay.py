@@ -113,7 +113,11 @@ class Connection:
             size_bytes=0,
         )
         return Stream(
-            wire, template, partial(self._deliver, out), partial(self._end, out), self._reset
+            wire,
+            template,
+            partial(self._deliver, out),
+            partial(self._end, out),
+            partial(self._reset, self.client if direction == "up" else self._far),
         )
 
     def _deliver(self, out: Origin, data: bytes) -> None:
@@ -131,7 +135,7 @@ class Connection:
             await self._loop.create_connection(lambda: self._far, *self._server)
         except OSError:
             # Nobody listens: what a client sees of that is a refusal.
-            self._reset()
+            self._reset(self.client)
             return
         assert self._far.transport is not None
         if self._early:
@@ -151,9 +155,13 @@ class Connection:
         self._down.finish()
         self._up.closed = True
 
-    def _reset(self) -> None:
+    def _reset(self, sender: Origin, farewell: bytes = b"") -> None:
         for origin in (self.client, self._far):
-            if origin.transport is not None and not origin.transport.is_closing():
+            if origin.transport is None or origin.transport.is_closing():
+                continue
+            if farewell and origin is sender:
+                origin.transport.write(farewell)
+            else:
                 raw = origin.transport.get_extra_info("socket")
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         self.close()

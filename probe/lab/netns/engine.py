@@ -124,7 +124,7 @@ class Engine:
             assert fate.rule is not None
             self.tally.dropped(fate.rule, direction, len(packet))
             if fate.reset and packet[9] == packets.TCP:
-                self._reset(direction, packet, now)
+                self._reset(direction, packet, fate.farewell, now)
         elif fate.at > now:
             self._wait(fate.at, self._behind_censor, direction, packet)
         else:
@@ -140,10 +140,10 @@ class Engine:
         self.tally.passed(direction, len(packet))
         self._emit(direction, packet)
 
-    def _reset(self, direction: Direction, packet: bytes, now: float) -> None:
+    def _reset(self, direction: Direction, packet: bytes, farewell: bytes, now: float) -> None:
         if packets.tcp_flags(packet) & packets.RST:
             return
-        to_sender, to_receiver = packets.resets(packet)
+        to_sender, to_receiver = packets.resets(packet, farewell)
         self._behind_censor(_OTHER[direction], to_sender, now)
         self._behind_censor(direction, to_receiver, now)
 

@@ -9,7 +9,7 @@ import struct
 from ipaddress import IPv4Address
 
 TCP, UDP = 6, 17
-FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 _IPV4_HEADER_BYTES = 20
 _TCP_HEADER_BYTES = 20
 _UDP_HEADER_BYTES = 8
@@ -66,11 +66,13 @@ def tcp_flags(packet: bytes) -> int:
     return flags
 
 
-def resets(packet: bytes) -> tuple[bytes, bytes]:
-    """Forge the two RST packets that end the connection of a packet that is then not passed on.
+def resets(packet: bytes, farewell: bytes = b"") -> tuple[bytes, bytes]:
+    """Forge the two packets that end the connection of a packet that is then not passed on.
 
     Args:
         packet: a TCP packet of an open connection.
+        farewell: bytes for its sender in the name of its receiver, with the end of the stream, in
+            the place of a RST.
 
     Returns:
         The RST for its sender and the RST for its receiver, each with the sequence number that
@@ -80,9 +82,10 @@ def resets(packet: bytes) -> tuple[bytes, bytes]:
     seq, ack = struct.unpack_from("!II", packet, _IPV4_HEADER_BYTES + 4)
     control = sum(1 for flag in (SYN, FIN) if tcp_flags(packet) & flag)
     after = (seq + len(payload(packet)) + control) % 2**32
+    parting = PSH | FIN if farewell else RST
     return (
-        _reset(target, source, (to_port, from_port), ack, after),
-        _reset(source, target, (from_port, to_port), seq, ack),
+        _segment(target, source, (to_port, from_port), (ack, after), parting, farewell),
+        _segment(source, target, (from_port, to_port), (seq, ack), RST),
     )
 
 
@@ -125,14 +128,21 @@ def _pseudo_header(source: bytes, target: bytes, protocol: int, size: int) -> by
     return source + target + struct.pack("!BBH", 0, protocol, size)
 
 
-def _reset(source: bytes, target: bytes, ports: tuple[int, int], seq: int, ack: int) -> bytes:
+def _segment(  # noqa: PLR0917 - the fields of one header
+    source: bytes,
+    target: bytes,
+    ports: tuple[int, int],
+    numbers: tuple[int, int],
+    flags: int,
+    content: bytes = b"",
+) -> bytes:
     def header(total: int) -> bytes:
         offset = (_TCP_HEADER_BYTES // 4) << 4
-        return struct.pack("!HHIIBBHHH", *ports, seq, ack, offset, RST | ACK, 0, total, 0)
+        return struct.pack("!HHIIBBHHH", *ports, *numbers, offset, flags | ACK, 0, total, 0)
 
-    bare = header(0)
-    body = header(checksum(_pseudo_header(source, target, TCP, len(bare)) + bare))
-    return _ipv4(source, target, TCP, body)
+    bare = header(0) + content
+    total = checksum(_pseudo_header(source, target, TCP, len(bare)) + bare)
+    return _ipv4(source, target, TCP, header(total) + content)
 
 
 def _ipv4(source: bytes, target: bytes, protocol: int, body: bytes) -> bytes:
