@@ -16,7 +16,7 @@ from probe.measurement import Arm, Check, Host, Measurement
 from probe.messaging import ask_beside
 from probe.recorder import Outcome
 from probe.session_kinds import CallSession, RelaySession
-from probe.trial import trial
+from probe.trial import keep, trial
 
 #: A call packet: its usual payload, and its IPv4 and UDP headers.
 _CALL_PAYLOAD_BYTES: Final = 200
@@ -115,11 +115,13 @@ async def _flows(
         ("target", target, target_out),
         ("control", control, control_out),
     )
-    bench.limits.spend(sum(flow_bytes(outcome) for _, _, outcome in flows))
     return [
-        bench.recorder.record(
+        keep(
+            running,
             trial(running, arm, number, f"{order.host}:{order.port}/udp"),
             call_outcome(outcome, started_s),
+            flow_bytes(outcome),
+            bench,
         )
         for arm, order, outcome in flows
     ]

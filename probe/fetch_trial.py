@@ -14,7 +14,7 @@ from probe.fetch.capture import Capture
 from probe.measurement import Fetch, Host, Measurement
 from probe.recorder import Outcome, Trial
 from probe.session_kinds import FETCH_OVERHEAD, FetchArm, FetchSession
-from probe.trial import addresses_of, servers_of, turn
+from probe.trial import addresses_of, keep, servers_of, turn
 
 #: Handshakes and certificates of a fetch, both directions.
 _HANDSHAKE_BYTES: Final = 8_000
@@ -99,14 +99,15 @@ def record_fetch(
     Returns:
         The record.
     """
-    bench.limits.spend(int(outcome.fetch.body_bytes * FETCH_OVERHEAD) + _HANDSHAKE_BYTES)
+    moved_bytes = int(outcome.fetch.body_bytes * FETCH_OVERHEAD) + _HANDSHAKE_BYTES
     overlapped = made.running.hold.overlapped
-    body = structs.replace(outcome.fetch, overlapped=overlapped, parallel=parallel)
-    host = Host(loop_lag_s=outcome.loop_lag_s)
-    record = bench.recorder.record(
-        made.place,
-        Outcome(started_s=made.started_s, failure=outcome.failure, fetch=body, host=host),
+    kept = Outcome(
+        started_s=made.started_s,
+        failure=outcome.failure,
+        fetch=structs.replace(outcome.fetch, overlapped=overlapped, parallel=parallel),
+        host=Host(loop_lag_s=outcome.loop_lag_s),
     )
+    record = keep(made.running, made.place, kept, moved_bytes, bench)
     bench.evidence.keep(made.capture, record)
     return record
 

@@ -298,6 +298,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``id run session`` are UUIDs of version 7. ``round`` numbers the pair within the session;
     ``control_kind`` says what this session's target is compared with. ``start`` is UTC.
+    ``out_of_budget``: when this was stored, too few bytes were left for another pair like this.
     ``unknown`` keeps what a newer minor version wrote and this one does not understand.
     """
 
@@ -316,6 +317,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     software: Software = Software()
     host: Host = Host()
     failure: str | None = None
+    out_of_budget: bool = False
     fetch: Fetch | None = None
     call: Call | None = None
     reach: Reach | None = None

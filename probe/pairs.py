@@ -15,7 +15,7 @@ from probe.session_kinds import (
     ReachSession,
     RelaySession,
 )
-from probe.trial import addresses_of, servers_of, shuffled_arms, trial, turn
+from probe.trial import addresses_of, keep, servers_of, shuffled_arms, trial, turn
 
 
 async def carry_out_pair(running: Running, number: int, bench: Bench) -> list[Measurement]:
@@ -50,8 +50,6 @@ async def _reach(
     async with turn(running, addresses_of(servers, endpoint), bench):
         started_s = bench.recorder.wall()
         failure, body = await reach(endpoint, bench.network, plan.limit_s)
-    bench.limits.spend(REACH_BYTES)
-    return bench.recorder.record(
-        trial(running, arm, number, endpoint),
-        Outcome(started_s=started_s, failure=failure, reach=body),
-    )
+    place = trial(running, arm, number, endpoint)
+    outcome = Outcome(started_s=started_s, failure=failure, reach=body)
+    return keep(running, place, outcome, REACH_BYTES, bench)

@@ -39,7 +39,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: a failure or none, one body, and how the machine behaved."""
+    """What came of it: a failure or none, one body, how the machine and the budget fared."""
 
     started_s: float
     failure: str | None
@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     call: Call | None = None
     reach: Reach | None = None
     host: Host = Host()
+    out_of_budget: bool = False
 
 
 class Recorder:
@@ -100,6 +101,7 @@ class Recorder:
             software=self._software,
             host=outcome.host,
             failure=outcome.failure,
+            out_of_budget=outcome.out_of_budget,
             fetch=outcome.fetch,
             call=outcome.call,
             reach=outcome.reach,

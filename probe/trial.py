@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from msgspec.structs import replace
+
 from probe.bench import Bench, Running
-from probe.measurement import Arm
+from probe.measurement import Arm, Measurement
 from probe.network import Address, Network
-from probe.recorder import Trial
+from probe.recorder import Outcome, Trial
 
 
 def trial(running: Running, arm: Arm, number: int, endpoint: str) -> Trial:
@@ -52,6 +54,26 @@ async def turn(running: Running, addresses: Sequence[str], bench: Bench) -> Asyn
     await running.hold.trial()
     async with bench.limits.visit(addresses):
         yield
+
+
+def keep(
+    running: Running, place: Trial, outcome: Outcome, moved_bytes: int, bench: Bench
+) -> Measurement:
+    """Count what a trial moved and store its record.
+
+    Args:
+        running: the session under way.
+        place: of the trial.
+        outcome: what came of it.
+        moved_bytes: both directions together.
+        bench: everything from outside.
+
+    Returns:
+        The record; it says whether the budget leaves room for another pair of the session.
+    """
+    bench.limits.spend(moved_bytes)
+    out_of_budget = not bench.limits.allows(running.plan.pair_bytes)
+    return bench.recorder.record(place, replace(outcome, out_of_budget=out_of_budget))
 
 
 def shuffled_arms(bench: Bench) -> list[Arm]:

@@ -90,6 +90,13 @@ class TwoPairs:
         )
 
 
+class Tireless(TwoPairs):
+    """A judge that never has heard enough."""
+
+    def enough(self, _: object) -> bool:
+        return False
+
+
 class Quiet:
     """An emitter that keeps what it was told."""
 
@@ -214,6 +221,18 @@ def test_a_run_ends_at_its_budget_and_says_what_was_left_out(
     assert emitter.missing == [
         "twitter fetch: the byte budget was used up: raise --budget, or try again tomorrow"
     ]
+
+
+def test_a_session_that_the_budget_cuts_says_so_in_its_last_records(
+    tmp_path: Path, served: dict[str, int]
+) -> None:
+    given = options(tmp_path, served, budget_bytes=int(2.5 * 2 * 1.06 * SIZE))
+    ended = execute(given, Tireless(), Quiet())
+    assert ended.file is not None
+    fetches = [r for r in read(ended.file).records if r.kind == "fetch"]
+    assert [r.round for r in fetches] == [0, 0, 1, 1]
+    assert [r.out_of_budget for r in fetches[:2]] == [False, False]
+    assert fetches[-1].out_of_budget
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
