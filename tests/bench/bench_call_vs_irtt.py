@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -94,7 +95,10 @@ def departures(wire):
         time.sleep(FLUSH_S)
         process.send_signal(signal.SIGINT)
         lines, _ = process.communicate()
-    times += [int(line.partition(" ")[0].replace(".", "")) for line in lines.splitlines()]
+    # A line that does not begin with a time goes on about the packet before.
+    times += [
+        int(word.replace(".", "")) for word in re.findall(r"^\d+\.\d{9}", lines, re.MULTILINE)
+    ]
 
 
 def figures(wire, tool, options):
