@@ -246,6 +246,7 @@ async def test_two_pairs_with_a_clean_far_end_are_judged_normal(config, tmp_path
                 pairs = [await far_end_pair(session, plan, number, bench) for number in range(2)]
     assert [trial.call.shape for trial in pairs[0]] == ["webrtc", "random"]
     assert pairs[0][0].call.webrtc.remote_packets_lost == 0
+    assert pairs[0][0].host.stamps == ()
     assert judge([trial for pair in pairs for trial in pair]).verdict == "normal"
     assert b"candidate" not in (tmp_path / "new" / "run.jsonl").read_bytes()
 
