@@ -207,5 +207,6 @@ def asked(cell: Cell, preset: Preset) -> list[tuple[str, str]]:
         (service, kind)
         for kind in cell.kinds
         for service in cell.services
-        if kind in preset.services[service]
+        # Relays on loopback take every connection: of one that gets no answer nothing shows.
+        if kind in preset.services[service] and (cell.engine, kind) != ("loopback", "reach")
     ]

@@ -95,9 +95,9 @@ def _preset(mechanism: str, fold: str, which: str) -> Preset:
     line_bps = between(*_LINE_BPS, rng)
     preset = Preset(
         name=name,
-        title=f"{mechanism} at {fold}bit/s, or as gravely",
+        title=f"{mechanism} at {fold[:-1]} {fold[-1]}bit/s, or as gravely",
         source="no event: drawn at random",
-        fold=fold,
+        fold=f"{fold[:-1]} {fold[-1]}bit/s",
         line=Line(
             rate_down_bps=line_bps,
             rate_up_bps=line_bps / 2,

@@ -117,6 +117,13 @@ def test_a_run_is_asked_only_what_a_service_offers():
     ]
 
 
+def test_on_loopback_nobody_is_asked_whether_a_service_is_reached():
+    cell = msgspec.structs.replace(CELL, services=("whatsapp",), kinds=("fetch", "reach"))
+    assert asked(cell, preset()) == [("whatsapp", "fetch")]
+    behind_kernels = msgspec.structs.replace(cell, engine="netns")
+    assert asked(behind_kernels, preset()) == [("whatsapp", "fetch"), ("whatsapp", "reach")]
+
+
 def test_a_preset_runs_on_the_engines_that_can_carry_it_seed_after_seed():
     known = {"a": preset(name="a"), "b": preset(name="b", engines=("netns",))}
     cells = matrix(known, ("loopback", "netns"), (7, 8))

@@ -141,7 +141,9 @@ def test_a_sweep_has_every_mechanism_in_every_fold_and_each_must_be_found():
     drawn = sweep(1)
     throttling = {"policed", "shaped", "random_loss", "delayed", "frozen"}
     blocking = {"reset", "tls", "dropped", "dns"}
-    for fold in RATES:
+    folds = {preset.fold for preset in drawn}
+    assert len(folds) == len(RATES)
+    for fold in folds:
         names = {preset.name.partition("@")[0] for preset in drawn if preset.fold == fold}
         assert names == throttling | blocking
     named = [preset.expected[0] for preset in drawn]
