@@ -1,12 +1,13 @@
 """How often flow pairs find 5 % extra loss, and how often they find what is not there.
 
-    python tests/bench/bench_power.py [--runs 500] [--at-once 50] [--keep FOLDER] [--table FILE]
+    python tests/bench/bench_power.py [--runs 500] [--at-once 25] [--processes 2]
+                                      [--keep FOLDER] [--table FILE]
 
-The figures in docs/far_end.md are those of 500 runs, which take 20 minutes and more.
+The figures in docs/far_end.md are those of 500 runs, which take 25 minutes and more.
 
 Each run is a session as ``probe run`` makes it, pair after pair until the judge has heard enough:
 real flows over loopback sockets, on fresh ports, through the lab's relay to a real far end; many
-run at once in one process. Each has an emulated line and a censor of its own. On the bad line the
+run at once in each process. Each has an emulated line and a censor of its own. On the bad line the
 air fades in time, so that both flows of a pair, and both directions, meet the same lapse. No
 threshold was chosen on these seeds or lines.
 
@@ -22,9 +23,10 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
-from contextlib import AsyncExitStack, ExitStack
-from itertools import chain
+from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack
+from itertools import chain, repeat
 from pathlib import Path
 
 import msgspec
@@ -116,7 +118,9 @@ async def one_run(number, seed, policy, far_end, file):
         )
         shape = shape_of(number)
         plan = CallSession(shape, HOST, far_end.call_ports, "voip-60", shape)
-        return ended(seed, judge, await carry_out(plan, 0, bench))
+        trials = await carry_out(plan, 0, bench)
+        await asyncio.sleep(1.0)  # what is still on the wire arrives before its relay goes
+        return ended(seed, judge, trials)
 
 
 def ended(seed, judge, trials):
@@ -136,42 +140,54 @@ def ended(seed, judge, trials):
     )
 
 
-async def play(rows, options, far_end, folder):
-    """Carry out every row's runs, so many at once, the rows side by side."""
+def order(options):
+    """Every run of every row, the rows side by side."""
+    rows = [(air, censored) for censored in CENSORS for air in AIRS]
+    return [
+        (row, number)
+        for number in range(options.runs)
+        for row in rows
+        if number < max(options.runs // 5, 1) or not CENSORS[row[1]]
+    ]
+
+
+def play(options, part):
+    """Carry out one process's part of the runs, so many at once; return them by row, and CPU."""
+    runs = order(options)[part :: options.processes]
+    Judging().enough(())  # so that nobody's call waits for its import
+    cpu_s = time.process_time()
+    with tempfile.TemporaryDirectory() as temporary:
+        done = asyncio.run(_play(options, runs, options.keep or Path(temporary)))
+    return done, time.process_time() - cpu_s
+
+
+async def _play(options, runs, folder):
     gate = asyncio.Semaphore(options.at_once)
-    done = {row: [] for row in rows}
-    with ExitStack() as stack:
+    done = []
+    config = FarEndConfig(host="127.0.0.1", calls=(0, 0, 0), https_port=None, reflector=LIMITS)
+    async with AsyncExitStack() as stack:
+        far_end = await stack.enter_async_context(serve(config))
         files = {
             row: stack.enter_context(RunFile(folder / " ".join(row), uuid7(time.time())))
-            for row in rows
+            for row in {row for row, _ in runs}
         }
 
-        async def one(row, number, place):
+        async def one(place, row, number):
             await asyncio.sleep(STEP_S * min(place, options.at_once))
             async with gate:
                 air, censored = row
                 policy = rules(air, CENSORS[censored], number)
                 made = await one_run(number, options.seed + number, policy, far_end, files[row])
-                done[row].append(made)
+                done.append((row, made))
                 if (made.verdict == "call_degraded") != CENSORS[censored]:
                     say(f"not as expected: {air}, {censored}: {made}")
-                if sum(map(len, done.values())) % options.at_once == 0:
-                    say(", ".join(f"{len(done[row])} {' '.join(row)}" for row in rows))
+                if len(done) % options.at_once == 0:
+                    say(f"{len(done)} of {len(runs)}")
 
-        order = [
-            (row, number)
-            for number in range(options.runs)
-            for row in rows
-            if number < many(row, options)
-        ]
         async with asyncio.TaskGroup() as group:
-            for place, (row, number) in enumerate(order):
-                group.create_task(one(row, number, place))
+            for place, (row, number) in enumerate(runs):
+                group.create_task(one(place, row, number))
     return done
-
-
-def many(row, options):
-    return max(options.runs // 5, 1) if CENSORS[row[1]] else options.runs
 
 
 def table_row(row, done, options):
@@ -205,7 +221,7 @@ def dropped():
     return udp["RcvbufErrors"] + udp["SndbufErrors"] + udp["InCsumErrors"]
 
 
-def own_faults(done, lost_packets, spent_s, cpu_s):
+def own_faults(done, lost_packets, cores, options):
     lags = sorted(one.lag_s for one in done)
     failures = Counter(word for one in done for word in one.failures)
     clean = ", ".join(f"{count} {word}" for word, count in failures.items()) or "none"
@@ -213,7 +229,8 @@ def own_faults(done, lost_packets, spent_s, cpu_s):
         f"Own faults: {lost_packets} datagrams dropped by the kernel of "
         f"{2 * sum(one.sent for one in done)} in flows; failed trials: {clean}; worst loop lag of "
         f"a run {lags[len(lags) // 2] * 1e3:.0f} ms (median), {lags[-1] * 1e3:.0f} ms (most). "
-        f"{spent_s / 60:.0f} min, {cpu_s / spent_s:.0%} of a core."
+        f"{options.processes} processes, {options.at_once} runs at once in each, "
+        f"{cores:.0%} of a core."
     )
 
 
@@ -221,31 +238,31 @@ def say(line):
     sys.stderr.write(line + "\n")
 
 
-async def main(options, folder):
-    rows = [(air, censored) for censored in CENSORS for air in AIRS]
-    Judging().enough(())  # so that nobody's call waits for its import
-    begun, cpu, before = time.monotonic(), time.process_time(), dropped()
-    config = FarEndConfig(host="127.0.0.1", calls=(0, 0, 0), https_port=None, reflector=LIMITS)
-    async with serve(config) as far_end:
-        done = await play(rows, options, far_end, folder)
-    spent = time.monotonic() - begun, time.process_time() - cpu
+def main(options):
+    begun, before = time.monotonic(), dropped()
+    with ProcessPoolExecutor(options.processes) as pool:
+        parts = list(pool.map(play, repeat(options), range(options.processes)))
+    by_row = defaultdict(list)
+    for row, one in chain.from_iterable(done for done, _ in parts):
+        by_row[row].append(one)
+    cores = sum(cpu_s for _, cpu_s in parts) / (time.monotonic() - begun)
     return Report(
-        title=f"Calls through real sockets, {options.at_once} at once",
-        rows=tuple(table_row(row, done[row], options) for row in rows),
-        notes=(own_faults([*chain(*done.values())], dropped() - before, *spent),),
+        title="Calls through real sockets",
+        rows=tuple(table_row(row, by_row[row], options) for row in sorted(by_row)),
+        notes=(own_faults(list(chain(*by_row.values())), dropped() - before, cores, options),),
     ).text()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=50, help="without a censor; a fifth with one")
-    parser.add_argument("--at-once", type=int, default=50)
+    parser.add_argument("--at-once", type=int, default=25, help="runs in each process")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20250815)
     parser.add_argument("--keep", type=Path, help="folder for the records")
     parser.add_argument("--table", type=Path, help="file for the table, besides standard output")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        text = asyncio.run(main(chosen, chosen.keep or Path(temporary)))
+    text = main(chosen)
     sys.stdout.write(text)
     if chosen.table:
         chosen.table.write_text(text)
