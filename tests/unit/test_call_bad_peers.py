@@ -10,7 +10,7 @@ import time
 import pytest
 from call_in_memory import make_reflector
 
-from probe.call import CallOrder
+from probe.call import CallOrder, stun
 from probe.call.pair import call_flows
 from probe.call.udp import UdpSocket
 from probe.clock import WallOffset
@@ -90,8 +90,8 @@ async def middle(**ways):
             box.close()
 
 
-async def call_through(box, flows=2):
-    order = CallOrder(host="127.0.0.1", port=box.port, duration_s=1.2, seed=1)
+async def call_through(box, flows=2, **changes):
+    order = CallOrder(host="127.0.0.1", port=box.port, duration_s=1.2, seed=1, **changes)
     outcomes = await call_flows([order] * flows, Network())
     return [(outcome, fates(outcome)) for outcome in outcomes]
 
@@ -250,6 +250,24 @@ async def test_a_far_end_that_claims_to_have_held_packets_for_seconds_costs_its_
     columns = unpack_trace(outcome.call.trace)
     for name in ("far_receive_ns", "far_send_ns"):
         assert columns[name].count(None) == 10
+
+
+async def test_of_a_relays_answers_only_the_whole_ones_to_what_was_asked_count():
+    kinds = itertools.cycle(("ok", "cut", "forged", "twice"))
+
+    def answer(datagram, _):
+        asked = stun.decode(datagram.data).transaction
+        mapped = ((stun.XOR_MAPPED_ADDRESS, stun.xor_address(datagram.address, asked)),)
+        whole = stun.encode(stun.Message(stun.BINDING_SUCCESS, asked, mapped))
+        forged = stun.encode(stun.Message(stun.BINDING_SUCCESS, b"another call", mapped))
+        sent = {"ok": [whole], "cut": [whole[:-3]], "forged": [forged], "twice": [whole, whole]}
+        return [(reply, datagram.address) for reply in sent[next(kinds)]]
+
+    relay = AnsweringSocket(("127.0.0.1", 0), answer, WallOffset())
+    [(outcome, fate)] = await call_through(relay, flows=1, peer="relay")
+    relay.close()
+    assert fate == ["ok", "lost", "lost", "duplicate"] * 5
+    assert (outcome.failure, outcome.call.received, outcome.call.duplicates) == (None, 10, 5)
 
 
 async def test_a_lossy_opening_is_repeated_until_it_is_through():
