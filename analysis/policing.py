@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from analysis import fetches, rate
+from analysis.onset import onset
 from probe.measurement import Fetch
 
 #: Share of segments out of order; a queue of five packets at 10 Mbit/s stays under 0.04.
@@ -74,14 +75,6 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.flat) and dropped and pattern
 
 
-class Onset(msgspec.Struct, frozen=True):
-    """Where losses begin: seconds, segments that had passed, share out of order from there on."""
-
-    t_s: float
-    segments: int
-    ratio: float
-
-
 def marks(fetch: Fetch) -> Marks:
     """Look for the marks of a policer.
 
@@ -112,35 +105,10 @@ def marks(fetch: Fetch) -> Marks:
         flat=is_flat(fetch),
         drops=drops,
         same_size=wide and len(holes) >= _FEWEST_HOLES and _width(holes) <= _SAME_SIZE,
-        even=_is_even(rate.since(whole, begun.t_s) if begun is not None else arrivals),
+        even=_is_even(rate.emptied(whole) if begun is not None else arrivals),
         bunched=wide and (overall or 0.0) <= _MOST_DROPS and few,
         spared=begun is not None and begun.segments * _loss_ratio(begun.ratio) >= _NOT_BY_CHANCE,
     )
-
-
-def onset(fetch: Fetch) -> Onset | None:
-    """Find where losses begin in a transfer.
-
-    Args:
-        fetch: the transfer, with samples of TCP_INFO.
-
-    Returns:
-        ``None`` where nothing came out of order, the kernel did not say, or had nothing in order
-        to show before.
-    """
-    if fetches.is_proxied(fetch) or fetch.direction == "up":
-        return None
-    counted = [
-        (info.t_s, info.data_segs_in, info.rcv_ooopack)
-        for info in fetch.tcp_info
-        if info.data_segs_in is not None and info.rcv_ooopack is not None
-    ]
-    first = next((n for n, (_, _, strays) in enumerate(counted) if strays), 0)
-    if first == 0:
-        return None
-    (t_s, segments, strays), (_, all_segments, all_strays) = counted[first], counted[-1]
-    before = segments - strays
-    return Onset(t_s, before, all_strays / max(all_segments - before, 1))
 
 
 def _loss_ratio(out_of_order: float) -> float:

@@ -8,7 +8,7 @@ transfer would be too high by the first bucketful (network calculus; Le Boudec a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.fetches import LATE_FROM
 from analysis.finding import Rate
+from analysis.onset import onset
 from probe.measurement import Fetch
 
 Array = NDArray[np.float64]
@@ -43,17 +44,23 @@ _QUANTILE: Final = 0.75
 _METHOD_ERROR: Final = 0.03
 #: Rates of one limiter agree within a tenth.
 REPEATABLE: Final = 0.10
-_ROBUST_FROM: Final = 5
-#: A bucket under eight packets, at a rate that takes more than three packets in flight.
-_SMALL_BUCKET_BYTES: Final = 12_000.0
-_FILLED_BY_BYTES: Final = 4500.0
+_STRAY_FROM: Final = 4
+#: Least wait for a lost packet that nothing else tells of, after a round trip (Linux; RFC 6298
+#: asks for a second). Tokens that the bucket cannot hold until then are lost to TCP.
+_TIME_OUT_S: Final = 0.2
+#: In three packets none follows the lost one thrice, so that every loss waits for its time-out.
+_FEWEST_BYTES: Final = 5_000.0
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Arrivals: seconds, and cumulative bytes of IP packets at each. Equal lengths, both rising."""
+    """Arrivals: seconds, and cumulative bytes of IP packets at each. Equal lengths, both rising.
+
+    ``emptied_s`` is when losses began: until then a first bucketful may have passed.
+    """
 
     t_s: Array
     wire_bytes: Array
+    emptied_s: float | None = None
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -80,7 +87,12 @@ def series(fetch: Fetch, header_bytes: int = IP_HEADER_BYTES) -> Series:
         share *= 1.0 + _TLS_SHARE
     count = np.asarray(fetch.timeline.bytes, dtype=float)
     came = np.flatnonzero(np.diff(count, prepend=0.0) > 0.0)
-    return Series(np.asarray(fetch.timeline.t_s, dtype=float)[came], count[came] * share)
+    begun = onset(fetch)
+    return Series(
+        np.asarray(fetch.timeline.t_s, dtype=float)[came],
+        count[came] * share,
+        None if begun is None else begun.t_s,
+    )
 
 
 def late(arrivals: Series) -> Series:
@@ -98,18 +110,20 @@ def late(arrivals: Series) -> Series:
     return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:])
 
 
-def since(arrivals: Series, t_s: float) -> Series:
-    """Leave out what came before a moment.
+def emptied(arrivals: Series) -> Series:
+    """Leave out what came before losses began.
 
     Args:
         arrivals: of a transfer.
-        t_s: the moment, on its clock.
 
     Returns:
-        The rest.
+        The rest, counted from there; all where none were seen.
     """
-    start = np.searchsorted(arrivals.t_s, t_s)
-    return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:])
+    if arrivals.emptied_s is None:
+        return arrivals
+    start = int(np.searchsorted(arrivals.t_s, arrivals.emptied_s))
+    before = arrivals.wire_bytes[start - 1] if start else 0.0
+    return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:] - before)
 
 
 def summed(flows: Sequence[Series]) -> Series:
@@ -195,7 +209,11 @@ def pieces(arrivals: Series) -> list[Series]:
 
 
 def estimate(
-    transfers: Sequence[Series], rng: np.random.Generator, *, rtt_s: float | None = None
+    transfers: Sequence[Series],
+    rng: np.random.Generator,
+    *,
+    rtt_s: float | None = None,
+    flows: int = 1,
 ) -> Rate | None:
     """Estimate the limiter's rate from several transfers.
 
@@ -205,20 +223,24 @@ def estimate(
     Args:
         transfers: one series each; flows that shared the limiter summed beforehand.
         rng: draws the bootstrap.
-        rtt_s: round trip, by which it is judged whether TCP could fill a small bucket.
+        rtt_s: round trip where the limiter drops, by which it is judged whether TCP could fill
+            its bucket; ``None`` where it queues.
+        flows: that were summed.
 
     Returns:
         The rate with a 95 % bootstrap interval over transfers, widened by the method's own error;
         no interval from fewer than three transfers, and ``None`` from none that lasted a second.
         ``lower_bound`` where TCP did not fill the limiter.
     """
-    fits = [fit for fit in map(envelope, transfers) if fit is not None and fit.rate_bps > 0.0]
-    if not fits:
+    rates = np.array([fit.rate_bps for fit in _fits(map(emptied, transfers))])
+    if not len(rates):
         return None
-    rates = np.array([fit.rate_bps for fit in fits])
     value = float(np.quantile(rates, _QUANTILE))
-    bucket = float(np.median([fit.bucket_bytes for fit in fits]))
-    unfilled = spread(rates) > REPEATABLE or _window_bound(value, bucket, rtt_s)
+    unfilled = spread(rates) > REPEATABLE
+    if rtt_s is not None:
+        buckets = [fit.bucket_bytes for fit in _fits(transfers)]
+        waits = value / 8.0 * (rtt_s + _TIME_OUT_S) / flows
+        unfilled |= float(np.quantile(buckets, 1.0 - _QUANTILE)) < max(waits, _FEWEST_BYTES)
     if len(rates) < 3:  # noqa: PLR2004 - two values have no spread worth the name
         return Rate(value=value, lower_bound=unfilled)
     drawn = np.quantile(rng.choice(rates, (_RESAMPLES, len(rates))), _QUANTILE, axis=1)
@@ -238,23 +260,16 @@ def spread(values: Array) -> float:
         values: positive numbers, at least one.
 
     Returns:
-        Standard deviation over mean; of five and more values by the median absolute deviation,
-        so that one stray transfer does not hide that the others agree.
+        Standard deviation over mean; of four and more values without the one farthest out, so that
+        one stray transfer does not hide that the others agree.
     """
-    if len(values) < _ROBUST_FROM:
-        return float(np.std(values) / np.mean(values))
-    middle = np.median(values)
-    return float(1.4826 * np.median(np.abs(values - middle)) / middle)
+    if len(values) >= _STRAY_FROM:
+        values = np.delete(values, np.argmax(np.abs(values - np.median(values))))
+    return float(np.std(values) / np.mean(values))
 
 
-def _window_bound(rate_bps: float, bucket_bytes: float, rtt_s: float | None) -> bool:
-    """Whether the bucket is smaller than the window TCP would need to fill the rate.
-
-    Then every window overruns the bucket, and the losses, not the tokens, set the pace.
-    """
-    if rtt_s is None or bucket_bytes >= _SMALL_BUCKET_BYTES:
-        return False
-    return rate_bps * rtt_s / 8.0 > _FILLED_BY_BYTES
+def _fits(transfers: Iterable[Series]) -> list[Envelope]:
+    return [fit for fit in map(envelope, transfers) if fit is not None and fit.rate_bps > 0.0]
 
 
 def _thin(arrivals: Series) -> tuple[Array, Array]:

@@ -154,7 +154,12 @@ def look(folder: Path, label: Label) -> Seen:
     return Seen(
         label=label,
         marks=tuple(marks),
-        rate=rate.estimate(parts, np.random.default_rng(_SEED), rtt_s=label.rtt_ms / 1000.0),
+        rate=rate.estimate(
+            parts,
+            np.random.default_rng(_SEED),
+            rtt_s=label.rtt_ms / 1000.0,
+            flows=len(flows),
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from pcaps import capture, transfer
 from analysis.evaluate.capture_rows import Label, evaluate, labels, look, split
 from analysis.evaluate.captures_read import CaptureError, transfers
 from analysis.fetches import out_of_order_ratio, rtt_ratio
-from analysis.policing import onset
+from analysis.onset import onset
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "policing"
 HEADER = "file,kind,rate_bps,bucket_bytes,rtt_ms,flows\n"

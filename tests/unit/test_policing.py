@@ -6,7 +6,8 @@ from builders import SIZE, fetch, lossy_arrivals, policed
 
 from analysis.fetches import figures
 from analysis.mechanism import Load, Transfers, classify, stop_point
-from analysis.policing import Onset, is_flat, marks, marks_of_sum, onset
+from analysis.onset import Onset, onset
+from analysis.policing import is_flat, marks, marks_of_sum
 from analysis.rate import series
 from probe.measurement import TcpInfo
 
