@@ -9,11 +9,13 @@ from msgspec import structs
 
 from probe.bench import Bench, Progress, Running
 from probe.call import CallOrder, CallOutcome, call_pair
-from probe.call.order import WEBRTC
+from probe.call.order import WEBRTC, Turn
 from probe.call.profiles import packets
+from probe.endpoints import parse_turn
 from probe.limits import RELAY_FLOW_S, RELAY_PROFILE
 from probe.measurement import Arm, Check, Host, Measurement
 from probe.messaging import ask_beside
+from probe.network import Network
 from probe.recorder import Outcome
 from probe.session_kinds import CallSession, RelaySession
 from probe.trial import keep, trial
@@ -49,6 +51,7 @@ async def far_end_pair(
             shape=shape,
             duration_s=plan.duration_s,
             seed=seed,
+            turn=_turn(plan, bench.network) if shape == WEBRTC else None,
         )
 
     orders = order(plan.shape), order("random")
@@ -57,6 +60,15 @@ async def far_end_pair(
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(ask_beside(plan, bench))
         return await _flows(running, orders, number, bench, asked)
+
+
+def _turn(plan: CallSession, network: Network) -> Turn | None:
+    """Name the TURN server a session goes through, with the login for it."""
+    if plan.turn is None:
+        return None
+    host, port = parse_turn(plan.turn)
+    username, credential = network.turn_login or ("", "")
+    return Turn(host=host, port=port, username=username, credential=credential)
 
 
 async def relay_pair(
@@ -118,13 +130,19 @@ async def _flows(
     return [
         keep(
             running,
-            trial(running, arm, number, f"{order.host}:{order.port}/udp"),
+            trial(running, arm, number, _endpoint(order)),
             call_outcome(outcome, started_s),
             flow_bytes(outcome),
             bench,
         )
         for arm, order, outcome in flows
     ]
+
+
+def _endpoint(order: CallOrder) -> str:
+    """Write what a flow goes to; of a relayed one, what it goes through."""
+    place = order if order.turn is None else order.turn
+    return f"{'' if order.turn is None else 'turn:'}{place.host}:{place.port}/udp"
 
 
 def flow_bytes(outcome: CallOutcome) -> int:

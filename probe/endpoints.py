@@ -1,4 +1,4 @@
-"""How endpoints are written: URLs, ``host:port`` addresses, ``stun://host:port`` relays. Pure.
+"""How endpoints are written: URLs, ``host:port``, ``stun://`` relays, ``turn:`` servers. Pure.
 
 Each parser raises :class:`EndpointError`, whose text says what was expected, and returns the parts.
 """
@@ -96,6 +96,28 @@ def parse_relay(text: str) -> HostPort:
     if not text.startswith("stun://"):
         raise EndpointError(expected)
     host, port = _split(text.removeprefix("stun://"), expected)
+    if not is_host(host):
+        raise EndpointError(expected)
+    return HostPort(host, port)
+
+
+def parse_turn(text: str) -> HostPort:
+    """Take a TURN server's address apart (RFC 7065), one that is reached over UDP.
+
+    Args:
+        text: for example ``turn:far.example:3478?transport=udp``; the query may be left out.
+
+    Returns:
+        The host and the port.
+
+    Raises:
+        EndpointError: another scheme or transport, or the host or the port is missing or malformed.
+    """
+    expected = 'a TURN server over UDP, like "turn:far.example:3478?transport=udp"'
+    address, question, query = text.partition("?")
+    if not address.startswith("turn:") or (question and query != "transport=udp"):
+        raise EndpointError(expected)
+    host, port = _split(address.removeprefix("turn:"), expected)
     if not is_host(host):
         raise EndpointError(expected)
     return HostPort(host, port)

@@ -37,15 +37,17 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         connect_to: where a (host, port) is reached instead; holds for TCP and UDP.
         allow_bogons: accept addresses for public names that no public host can have.
+        turn_login: username and credential for the far end's TURN server; in no file or record.
     """
 
     connect_to: dict[Address, Address] = {}
     allow_bogons: bool = False
+    turn_login: tuple[str, str] | None = None
     contexts: dict[tuple[tuple[str, ...], bool], ssl.SSLContext] = {}
 
     @classmethod
     def from_options(cls, connect_to: str = "", *, allow_bogons: bool | None = None) -> Network:
-        """Build from an option and the environment.
+        """Build from an option and the environment, the TURN login from ``PROBE_TURN_LOGIN`` alone.
 
         Args:
             connect_to: ``HOST:PORT=ADDR:PORT`` entries, comma-separated; ``PROBE_CONNECT_TO``
@@ -56,12 +58,16 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
             The network.
 
         Raises:
-            NetworkError: an entry is malformed.
+            NetworkError: an entry or the login is malformed.
         """
         entries = connect_to or os.environ.get("PROBE_CONNECT_TO", "")
         if allow_bogons is None:
             allow_bogons = os.environ.get("PROBE_ALLOW_BOGONS", "") == "1"
-        return cls(connect_to=parse_connect_to(entries), allow_bogons=allow_bogons)
+        return cls(
+            connect_to=parse_connect_to(entries),
+            allow_bogons=allow_bogons,
+            turn_login=parse_login(os.environ.get("PROBE_TURN_LOGIN", "")),
+        )
 
     async def resolve(self, host: str, port: int) -> tuple[tuple[Address, ...], DnsAnswer]:
         """Find where a host is reached.
@@ -151,6 +157,24 @@ def parse_connect_to(text: str) -> dict[Address, Address]:
             ) from error
         entries[host.lower().rstrip("."), port] = address
     return entries
+
+
+def parse_login(text: str) -> tuple[str, str] | None:
+    """Read ``USERNAME:CREDENTIAL``.
+
+    Args:
+        text: the two, the first without a colon; may be empty.
+
+    Returns:
+        The two; ``None`` for nothing.
+
+    Raises:
+        NetworkError: one of them is missing; what was found is not repeated.
+    """
+    username, _, credential = text.partition(":")
+    if text and not (username and credential):
+        raise NetworkError("PROBE_TURN_LOGIN: found no such pair, expected USERNAME:CREDENTIAL")
+    return (username, credential) if text else None
 
 
 def split_address(text: str) -> Address:

@@ -164,7 +164,7 @@ def _call_sessions(
     if targets.far_end:
         far_end = urlsplit(targets.far_end.url)
         for shape in call.shapes:
-            yield CallSession(
+            session = CallSession(
                 name,
                 far_end.hostname or "",
                 targets.far_end.calls,
@@ -174,6 +174,9 @@ def _call_sessions(
                 messaging,
                 web_port=far_end.port or 443,
             )
+            yield session
+            for turn in targets.far_end.turn if shape == WEBRTC else ():
+                yield msgspec.structs.replace(session, turn=turn)
     neutral = [targets.controls[c].relay or "" for c in targets.relay_controls(name)]
     pairs = tuple(
         (str(parse_relay(relay)), str(parse_relay(control)))

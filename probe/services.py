@@ -78,11 +78,15 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FarEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """Our own server: URL of its web side, UDP ports that reflect calls, TCP port of replays."""
+    """Our own server: URL of its web side, UDP ports that reflect calls, TCP port of replays.
+
+    ``turn`` are TURN servers on the same host, that WebRTC calls go through besides directly.
+    """
 
     url: str
     calls: tuple[int, ...] = ()
     replay: int = 8443
+    turn: tuple[str, ...] = ()
 
     def page(self, path: str) -> str:
         """Return the URL of a path of its web side."""
@@ -98,6 +102,11 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
     far_end: FarEnd | None = None
     controls: dict[str, Control]
     services: dict[str, Service]
+
+    @property
+    def neutral_hosts(self) -> tuple[Control, ...]:
+        """The controls with a URL: together they show whether the line works."""
+        return tuple(control for control in self.controls.values() if control.url)
 
     def expired(self, today: date) -> bool:
         """Whether the file is past its last day of use, ``expires``."""

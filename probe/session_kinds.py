@@ -13,7 +13,7 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from probe.call.order import WEBRTC
-from probe.endpoints import parse_url
+from probe.endpoints import parse_turn, parse_url
 from probe.limits import RELAY_FLOW_S
 from probe.measurement import ControlKind, HttpVersion, Kind, Subject
 
@@ -97,7 +97,8 @@ class CallSession(msgspec.Struct, frozen=True):
 
     ``ports`` are used in turn, one a pair, so that paths differ from pair to pair. ``messaging``
     names chat servers (``host:port``) and pages (URLs) of the service to ask during a call.
-    ``web_port`` is the far end's TCP port, where a WebRTC call is agreed on.
+    ``web_port`` is the far end's TCP port, where a WebRTC call is agreed on, and ``turn`` the TURN
+    server that it goes through, ``None`` for a direct one.
     """
 
     service: str
@@ -109,6 +110,7 @@ class CallSession(msgspec.Struct, frozen=True):
     control_kind: ControlKind = "B"
     duration_s: float = CALL_FLOW_S
     web_port: int = 443
+    turn: str | None = None
     most_pairs: int = MAX_CALL_PAIRS
     kind: Kind = "call"
     subject: ClassVar[Subject] = "call"
@@ -119,7 +121,8 @@ class CallSession(msgspec.Struct, frozen=True):
     def hosts(self) -> tuple[str, ...]:
         """Whom it contacts, the service's own servers left out: other sessions name them."""
         web = [f"{self.host}:{self.web_port}"] if self.shape == WEBRTC else []
-        return (*web, *(f"{self.host}:{port}/udp" for port in self.ports))
+        relay = [f"{parse_turn(self.turn)}/udp"] if self.turn else []
+        return (*web, *relay, *(f"{self.host}:{port}/udp" for port in self.ports))
 
     @property
     def pair_bytes(self) -> int:

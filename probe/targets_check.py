@@ -6,7 +6,13 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any, Final
 
-from probe.endpoints import is_host, parse_address, parse_relay, parse_url
+from probe.endpoints import (
+    is_host,
+    parse_address,
+    parse_relay,
+    parse_turn,
+    parse_url,
+)
 from probe.services import (
     HTTP_VERSIONS,
     LEAST_BYTES,
@@ -53,7 +59,7 @@ def check_file(raw: dict[str, Any], file: str) -> tuple[Targets | None, list[str
         "version": _version,
         "reviewed": day,
         "expires": day,
-        "far_end": lambda value, _: read_table(FarEnd, value, top.inside("far_end"), _FAR_END),
+        "far_end": lambda value, _: _far_end(value, top.inside("far_end")),
         "controls": lambda value, _: rules.controls(value, top),
         "services": lambda value, _: rules.services(value, top),
     }
@@ -159,6 +165,19 @@ class _Rules:
         return wrap
 
 
+def _far_end(raw: Any, place: Place) -> FarEnd | None:
+    """Read the far end; its TURN servers have to be its own: no credentials go to anyone else."""
+    far_end = read_table(FarEnd, raw, place, _FAR_END)
+    if far_end is not None:
+        own = parse_url(far_end.url).host.lower()
+        for index, turn in enumerate(far_end.turn):
+            if parse_turn(turn).host.lower() != own:
+                place.at("turn").item(index).wrong(
+                    shown(turn), f"a server on the url's host, {own}"
+                )
+    return far_end
+
+
 def _tables(raw: Any, top: Place, name: str) -> list[tuple[str, Any]]:
     if not isinstance(raw, dict) or not raw:
         top.at(name).wrong(shown(raw), f"at least one [{name}.NAME] table")
@@ -219,4 +238,5 @@ _FAR_END: Final[dict[str, Check]] = {
     "url": _URL,
     "calls": list_of(whole_number(1, 65535)),
     "replay": whole_number(1, 65535),
+    "turn": list_of(parsed(parse_turn)),
 }

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _NS: Final = 1_000_000_000
 _CONNECT_LIMIT_S: Final = 15.0
+#: aioice gives a TURN server 5 s; one that answered with less than an address took less.
+_TURN_LIMIT_S: Final = 4.5
 _CLOCK_HZ: Final = 48_000
 #: Second byte of RTCP, and of what looks like it (RFC 5761).
 _RTCP: Final = range(192, 224)
@@ -151,12 +153,18 @@ class WebRtcTrial:
             return
         self._address = addresses[0][0]
         self._signalling = Signalling(self.order.host, self.order.port, network)
-        self._connection = connection = aiortc.RTCPeerConnection(_configuration(self.order))
+        configuration = await self._configuration(network)
+        self._connection = connection = aiortc.RTCPeerConnection(configuration)
         self._track = await asyncio.to_thread(ToneTrack, len(self._sizes), self.order.seed)
         sender = connection.addTrack(self._track)
         sink = MediaBlackhole()
         connection.on("track", sink.addTrack)
+        begun_s = time.monotonic()
         await connection.setLocalDescription(await connection.createOffer())
+        if self.order.turn is not None and " typ relay" not in connection.localDescription.sdp:
+            if time.monotonic() - begun_s > _TURN_LIMIT_S:
+                raise TimeoutError
+            raise Unwilling("TURN server gave no address: is PROBE_TURN_LOGIN right?")
         offer = without_addresses(connection.localDescription.sdp)
         sdp = at_address(await self._signalling.open(offer), addresses[0][0])
         connected = asyncio.Event()
@@ -179,6 +187,21 @@ class WebRtcTrial:
             await connected.wait()
         if state() != "connected":
             self._failure = failure.TIMEOUT
+
+    async def _configuration(self, network: Network) -> aiortc.RTCConfiguration:
+        import aiortc  # noqa: PLC0415 - an extra
+
+        turn = self.order.turn
+        if turn is None:
+            return aiortc.RTCConfiguration(iceServers=[])
+        if not turn.username:
+            raise Unwilling("TURN server wants a login: set PROBE_TURN_LOGIN=USERNAME:CREDENTIAL")
+        addresses, _ = await network.resolve(turn.host, turn.port)
+        # aiortc reads no IPv6 address in a TURN URI.
+        host, port = next((a for a in addresses if ":" not in a[0]), (turn.host, turn.port))
+        server = aiortc.RTCIceServer(f"turn:{host}:{port}", turn.username, turn.credential)
+        policy = aiortc.RTCIceTransportPolicy.RELAY
+        return aiortc.RTCConfiguration(iceServers=[server], iceTransportPolicy=policy)
 
     def _on_sent(self, number: int, size: int) -> None:
         if self._base is None:
@@ -246,18 +269,6 @@ def rtp_number(datagram: bytes) -> int | None:
     if len(datagram) < _RTP_HEADER_BYTES or datagram[0] >> 6 != 2 or datagram[1] in _RTCP:  # noqa: PLR2004 - RTP's version
         return None
     return int.from_bytes(datagram[2:4], "big")
-
-
-def _configuration(order: CallOrder) -> aiortc.RTCConfiguration:
-    import aiortc  # noqa: PLC0415 - an extra
-
-    if order.turn is None:
-        return aiortc.RTCConfiguration(iceServers=[])
-    server = aiortc.RTCIceServer(
-        f"turn:{order.turn.host}:{order.turn.port}", order.turn.username, order.turn.credential
-    )
-    policy = aiortc.RTCIceTransportPolicy.RELAY
-    return aiortc.RTCConfiguration(iceServers=[server], iceTransportPolicy=policy)
 
 
 def _stats(report: dict[str, Any], *, relayed: bool) -> WebRtc:

@@ -113,6 +113,21 @@ def test_a_call_through_turn_arrives_whole_and_says_so(wire, port):
     assert no_address_of_ours(flow)
 
 
+def test_a_turn_server_that_refuses_the_login_is_no_sign_of_a_block(wire):
+    with coturn(wire, 3478) as turn:
+        wrong = msgspec.structs.replace(turn, credential="wrong")
+        (flow,) = wire.call(order("webrtc", HTTPS, turn=wrong))["flows"]
+    assert "is PROBE_TURN_LOGIN right" in flow["failure"]
+    assert (flow["call"]["setup"], flow["call"]["sent"]) == ("rejected", 0)
+
+
+def test_a_turn_server_that_does_not_answer_is_a_time_out(wire):
+    nobody = Turn(host=FAR, port=3478, username="caller", credential="once")
+    wire.rules(wire.far, "udp dport 3478 counter drop")
+    (flow,) = wire.call(order("webrtc", HTTPS, turn=nobody))["flows"]
+    assert (flow["failure"], flow["call"]["setup"]) == ("generic_timeout_error", "no_answer")
+
+
 def test_losses_of_a_webrtc_call_have_the_direction_that_nftables_gave_them(wire):
     drop = "meta l4proto udp @th,64,2 2 @th,73,7 96 numgen inc mod {} == 0 counter drop"
     wire.rules(wire.far, drop.format(10))

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.endpoints import EndpointError, HostPort, is_host, parse_address, parse_relay, parse_url
+from probe.endpoints import (
+    EndpointError,
+    HostPort,
+    is_host,
+    parse_address,
+    parse_relay,
+    parse_turn,
+    parse_url,
+)
 
 ADDRESSES = st.ip_addresses(v=4) | st.ip_addresses(v=6)
 PORTS = st.integers(1, 65535)
@@ -53,6 +61,7 @@ def test_addresses_survive_being_written_and_read(address, port):
     written = str(HostPort(str(address), port))
     assert parse_address(written) == (str(address), port)
     assert parse_relay(f"stun://{written}") == (str(address), port)
+    assert parse_turn(f"turn:{written}?transport=udp") == (str(address), port)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +97,18 @@ def test_what_is_not_a_relay_is_refused(text):
         parse_relay(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["turn://a:1", "turns:a:1", "turn:a", "turn:a:1?transport=tcp", "turn:a:1?", "turn:a b:1"],
+)
+def test_what_is_not_a_turn_server_over_udp_is_refused(text):
+    with pytest.raises(EndpointError, match="a TURN server over UDP"):
+        parse_turn(text)
+
+
 @given(st.text())
 def test_any_text_is_taken_apart_or_refused(text):
-    for parse in (parse_url, parse_address, parse_relay):
+    for parse in (parse_url, parse_address, parse_relay, parse_turn):
         try:
             host, port = parse(text)
         except EndpointError:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.network import Network, NetworkError, is_bogon, parse_connect_to, public_only
+from probe.network import (
+    Network,
+    NetworkError,
+    is_bogon,
+    parse_connect_to,
+    parse_login,
+    public_only,
+)
 
 
 def test_connect_to_entries_are_read_like_curls():
@@ -47,6 +54,16 @@ def test_the_environment_is_used_where_no_option_is_given(monkeypatch):
     network = Network.from_options()
     assert network.connect_to == {("a.example", 443): ("127.0.0.1", 1)}
     assert network.allow_bogons
+
+
+def test_a_turn_login_is_read_from_the_environment_and_never_repeated(monkeypatch):
+    monkeypatch.setenv("PROBE_TURN_LOGIN", "caller:two:words")
+    assert Network.from_options().turn_login == ("caller", "two:words")
+    assert parse_login("") is None
+    for wrong in ("secret", ":secret", "secret:"):
+        with pytest.raises(NetworkError, match="expected USERNAME:CREDENTIAL") as caught:
+            parse_login(wrong)
+        assert "secret" not in str(caught.value)
 
 
 async def test_a_mapped_name_needs_no_resolver():

@@ -211,6 +211,18 @@ class Deaf:
     """A judge nobody asks in these tests."""
 
 
+def make_bench(folder, file):
+    return Bench(
+        network=Network(),
+        limits=Limits(folder / "limits.json", 10**7, time.monotonic, time.time),
+        line=Line(),
+        recorder=Recorder(file, "run", Vantage(), time.time),
+        judge=Deaf(),
+        rng=random.Random(1),
+        tell=lambda _: None,
+    )
+
+
 @pytest.fixture
 def on_loopback(monkeypatch):
     """Let ICE use the one address it leaves out by itself."""
@@ -231,17 +243,8 @@ async def test_two_pairs_with_a_clean_far_end_are_judged_normal(config, tmp_path
             **ports,
         )
         with RunFile(tmp_path, "run") as file:
-            line = Line()
-            bench = Bench(
-                network=Network(),
-                limits=Limits(tmp_path / "limits.json", 10**7, time.monotonic, time.time),
-                line=line,
-                recorder=Recorder(file, "run", Vantage(), time.time),
-                judge=Deaf(),
-                rng=random.Random(1),
-                tell=lambda _: None,
-            )
-            async with line.hold(0) as hold:
+            bench = make_bench(tmp_path, file)
+            async with bench.line.hold(0) as hold:
                 session = Running(plan, "session", hold, [])
                 pairs = [await far_end_pair(session, plan, number, bench) for number in range(2)]
     assert [trial.call.shape for trial in pairs[0]] == ["webrtc", "random"]
@@ -249,6 +252,19 @@ async def test_two_pairs_with_a_clean_far_end_are_judged_normal(config, tmp_path
     assert pairs[0][0].host.stamps == ()
     assert judge([trial for pair in pairs for trial in pair]).verdict == "normal"
     assert b"candidate" not in (tmp_path / "new" / "run.jsonl").read_bytes()
+
+
+async def test_a_relayed_call_without_a_login_says_where_to_put_one(tmp_path):
+    plan = CallSession("meet", "127.0.0.1", (1,), "voip-20", "webrtc", duration_s=0.1)
+    relayed = msgspec.structs.replace(plan, turn="turn:127.0.0.1:3478")
+    with RunFile(tmp_path, "run") as file:
+        bench = make_bench(tmp_path, file)
+        async with bench.line.hold(0) as hold:
+            session = Running(relayed, "session", hold, [])
+            target, control = await far_end_pair(session, relayed, 0, bench)
+    assert "set PROBE_TURN_LOGIN=USERNAME:CREDENTIAL" in target.failure
+    assert (target.call.setup, target.call.sent) == ("rejected", 0)
+    assert (target.endpoint, control.endpoint) == ("turn:127.0.0.1:3478/udp", "127.0.0.1:1/udp")
 
 
 @pytest.mark.usefixtures("on_loopback")
