@@ -162,12 +162,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mechanisms(self) -> tuple[str, str] | None:
-        """True and found mechanism, for F1 scores; None where the preset fixes no mechanism.
+        """True and found mechanism, for F1 scores.
 
-        A mechanism is named with its verdict. Any of several right ones counts as the first.
+        A mechanism is named with its verdict. Any of several right ones counts as the first. None
+        where the preset fixes no mechanism, or an answer as honest as the verdict has none to name.
         """
         named = self.expected.mechanisms
-        if self.censored and not named:
+        if self.censored and (not named or (self.right and not self.exact)):
             return None
         truth = f"{self.expected.verdict} {named[0]}" if self.censored else NOTHING
         if self.finding is None or self.verdict not in BAD:
