@@ -8,6 +8,7 @@ transfer would be too high by the first bucketful (network calculus; Le Boudec a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -48,8 +49,10 @@ _STRAY_FROM: Final = 4
 #: Least wait for a lost packet that nothing else tells of, after a round trip (Linux; RFC 6298
 #: asks for a second). Tokens that the bucket cannot hold until then are lost to TCP.
 _TIME_OUT_S: Final = 0.2
-#: In three packets none follows the lost one thrice, so that every loss waits for its time-out.
-_FEWEST_BYTES: Final = 5_000.0
+#: Of fewer than three packets none follows the lost one, so that every loss waits for its time-out.
+_FEWEST_BYTES: Final = 4_500.0
+#: Ten packets, the first flight (RFC 6928): a bucket that let them through holds more.
+_FLIGHT_BYTES: Final = 15_000.0
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -102,12 +105,12 @@ def late(arrivals: Series) -> Series:
         arrivals: of a transfer.
 
     Returns:
-        The rest.
+        The rest, counted from there.
     """
     if not len(arrivals.t_s):
         return arrivals
     start = np.searchsorted(arrivals.wire_bytes, LATE_FROM * arrivals.wire_bytes[-1])
-    return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:])
+    return _from(arrivals, int(start))
 
 
 def emptied(arrivals: Series) -> Series:
@@ -121,7 +124,10 @@ def emptied(arrivals: Series) -> Series:
     """
     if arrivals.emptied_s is None:
         return arrivals
-    start = int(np.searchsorted(arrivals.t_s, arrivals.emptied_s))
+    return _from(arrivals, int(np.searchsorted(arrivals.t_s, arrivals.emptied_s)))
+
+
+def _from(arrivals: Series, start: int) -> Series:
     before = arrivals.wire_bytes[start - 1] if start else 0.0
     return Series(arrivals.t_s[start:], arrivals.wire_bytes[start:] - before)
 
@@ -236,11 +242,9 @@ def estimate(
     if not len(rates):
         return None
     value = float(np.quantile(rates, _QUANTILE))
-    unfilled = spread(rates) > REPEATABLE
-    if rtt_s is not None:
-        buckets = [fit.bucket_bytes for fit in _fits(transfers)]
-        waits = value / 8.0 * (rtt_s + _TIME_OUT_S) / flows
-        unfilled |= float(np.quantile(buckets, 1.0 - _QUANTILE)) < max(waits, _FEWEST_BYTES)
+    unfilled = spread(rates) > REPEATABLE or (
+        rtt_s is not None and _overflows(transfers, value, (rtt_s + _TIME_OUT_S) / flows)
+    )
     if len(rates) < 3:  # noqa: PLR2004 - two values have no spread worth the name
         return Rate(value=value, lower_bound=unfilled)
     drawn = np.quantile(rng.choice(rates, (_RESAMPLES, len(rates))), _QUANTILE, axis=1)
@@ -266,6 +270,19 @@ def spread(values: Array) -> float:
     if len(values) >= _STRAY_FROM:
         values = np.delete(values, np.argmax(np.abs(values - np.median(values))))
     return float(np.std(values) / np.mean(values))
+
+
+def _overflows(transfers: Sequence[Series], rate_bps: float, wait_s: float) -> bool:
+    """Whether the bucket holds less than comes in while TCP waits, or than three packets."""
+    once = _bucket_bytes(transfers)
+    tiny = once < _FLIGHT_BYTES and _bucket_bytes(map(late, transfers)) < _FEWEST_BYTES
+    return tiny or once < rate_bps / 8.0 * wait_s
+
+
+def _bucket_bytes(transfers: Iterable[Series]) -> float:
+    """What could come at once: the lower quartile, since an uneven rate reads as more."""
+    buckets = [fit.bucket_bytes for fit in _fits(transfers)]
+    return float(np.quantile(buckets, 1.0 - _QUANTILE)) if buckets else math.inf
 
 
 def _fits(transfers: Iterable[Series]) -> list[Envelope]:

@@ -119,7 +119,8 @@ def test_long_series_are_cut_into_pieces_and_at_pauses():
 
 def test_late_leaves_out_the_first_tenth():
     arrivals = late(behind_bucket(1e6, 100_000))
-    assert arrivals.wire_bytes[0] >= 0.1 * 2_000_000
+    assert arrivals.wire_bytes[0] == pytest.approx(1500, abs=1)
+    assert arrivals.wire_bytes[-1] == pytest.approx(0.9 * 2_000_000 * 1500 / 1448, rel=0.01)
 
 
 def test_one_stray_of_four_values_is_left_out_of_the_spread_and_two_are_not():
