@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from probe.services import FarEnd
-from probe.session_kinds import MAX_FETCH_PAIRS, FetchArm, FetchSession, Session
+from probe.session_kinds import FetchArm, FetchSession, Session
 from probe.targets import Targets
 
 #: Bytes of a transfer that only confirms: enough to show a 128 kbit/s policer beyond its burst,
@@ -37,12 +37,7 @@ def confirmations(session: Session, targets: Targets) -> tuple[FetchSession, ...
     smaller = replace(
         session, limit_bytes=min(session.limit_bytes, CONFIRM_BYTES), limit_s=CONFIRM_LIMIT_S
     )
-    same_server = replace(
-        smaller,
-        control_kind="A",
-        control=replace(session.target, sni=neutral),
-        most_pairs=MAX_FETCH_PAIRS["A"],
-    )
+    same_server = replace(smaller, control_kind="A", control=replace(session.target, sni=neutral))
     triggers = targets.services[session.service].trigger_names
     if targets.far_end is None or not triggers:
         return (same_server,)
@@ -56,7 +51,7 @@ def _at_far_end(
     pages = FetchArm(far_end.page(f"bytes/{session.limit_bytes}"), "http/1.1", sni=trigger)
     player = f"http://{urlsplit(far_end.url).hostname}:{far_end.replay}/"
     played = FetchArm(player, "http/1.1", sni=trigger, play="replay")
-    there = replace(session, control_kind="B", most_pairs=MAX_FETCH_PAIRS["B"])
+    there = replace(session, control_kind="B")
     return (
         replace(there, target=pages, control=replace(pages, sni=neutral)),
         replace(there, target=played, control=replace(played, play="inverted")),

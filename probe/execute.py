@@ -19,11 +19,12 @@ from probe.exits import CommandError, Status
 from probe.ids import uuid7
 from probe.limits import Limits, only_run
 from probe.line import Line
+from probe.line_check import check_line, is_down, line_sentence
 from probe.measurement import Measurement, Subject, Vantage
 from probe.network import Network
-from probe.plan import Plan
+from probe.plan import Plan, brief_plan
 from probe.recorder import Recorder
-from probe.run import carry_out_plan, check_line
+from probe.run import carry_out_plan
 from probe.session_kinds import Session
 from probe.store import RunFile, StoreError, recover
 from probe.targets import Targets
@@ -108,12 +109,16 @@ async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:
 async def _measure(
     options: Options, bench: Bench, vantage: Vantage, table: _Table, emitter: Emitter
 ) -> Status:
-    line = await check_line(options.targets, bench)
-    if line.down:
-        emitter.say(line.sentence())
+    neutral = await check_line(options.targets, bench)
+    if is_down(neutral):
+        emitter.say(line_sentence(neutral))
         return Status.LINE_DOWN
-    emitter.begin(vantage, options.plan)
-    return await carry_out_plan(options.plan, options.targets, bench, table.ended)
+    plan = options.plan
+    if neutral.only_domestic:
+        emitter.say(line_sentence(neutral))
+        plan = brief_plan(plan, options.targets)
+    emitter.begin(vantage, plan)
+    return await carry_out_plan(plan, options.targets, bench, table.ended)
 
 
 def _cancel_on_signals() -> None:

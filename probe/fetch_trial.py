@@ -17,7 +17,7 @@ from probe.session_kinds import FETCH_OVERHEAD, FetchArm, FetchSession
 from probe.trial import addresses_of, keep, servers_of, turn
 
 #: Handshakes and certificates of a fetch, both directions.
-_HANDSHAKE_BYTES: Final = 8_000
+HANDSHAKE_BYTES: Final = 8_000
 
 #: Does the trial's work once it is its turn.
 Work = Callable[[FetchOrder], Awaitable[FetchOutcome]]
@@ -99,7 +99,7 @@ def record_fetch(
     Returns:
         The record.
     """
-    moved_bytes = int(outcome.fetch.body_bytes * FETCH_OVERHEAD) + _HANDSHAKE_BYTES
+    moved_bytes = int(outcome.fetch.body_bytes * FETCH_OVERHEAD) + HANDSHAKE_BYTES
     overlapped = made.running.hold.overlapped
     kept = Outcome(
         started_s=made.started_s,

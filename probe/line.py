@@ -31,17 +31,18 @@ class Line:
         self.crawling = 0
 
     @asynccontextmanager
-    async def hold(self, order: int) -> AsyncIterator[Hold]:
+    async def hold(self, order: int, *, light: bool = False) -> AsyncIterator[Hold]:
         """Have the line, but for trials that crawl.
 
         Args:
             order: place of the session in the run, different for each; the lowest goes first.
+            light: of a session that will carry next to nothing, and need not wait for others.
 
         Yields:
             The hold, to be told how its trials are going.
         """
-        await self.take(order)
-        hold = Hold(self, order)
+        hold = Hold(self, order, light=light)
+        await hold.take()
         try:
             yield hold
         finally:
@@ -86,27 +87,29 @@ class Line:
 class Hold:
     """One session's hold on the line.
 
-    ``overlapped`` says whether another trial ran beside the current one, because one crawled.
+    ``overlapped`` says whether another trial ran beside the current one, because one crawled or
+    carries next to nothing.
     """
 
-    def __init__(self, line: Line, order: int) -> None:
+    def __init__(self, line: Line, order: int, *, light: bool = False) -> None:
         self._line = line
         self._order = order
-        self._held = True
+        self._light = light
+        self._held = False
         self._crawling = False
         self.overlapped = False
 
     async def trial(self) -> None:
         """Begin a trial: take the line again if the trial before let go of it."""
         self._stop_crawling()
-        await self._take()
-        self.overlapped = self._line.crawling > 0
+        await self.take()
+        self.overlapped = self._light or self._line.crawling > 0
 
     async def between_pairs(self) -> None:
         """Let a session that began earlier, and crawled meanwhile, go on first."""
         if self._held and self._line.goes_before(self._order):
             self._leave()
-            await self._take()
+            await self.take()
 
     def saw(self, t_s: float, size_bytes: int) -> None:
         """Tell the line how the trial is going; a crawl lets the next session start.
@@ -127,8 +130,9 @@ class Hold:
         self._stop_crawling()
         self._leave()
 
-    async def _take(self) -> None:
-        if not self._held:
+    async def take(self) -> None:
+        """Wait for the line where it was let go of."""
+        if not self._held and not self._light:
             await self._line.take(self._order)
             self._held = True
 

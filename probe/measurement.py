@@ -76,6 +76,22 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     clock_step_s: float | None = None
 
 
+class NeutralHosts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the neutral hosts in the country and abroad said when the run began.
+
+    Each is ``ok`` where one of them gave any answer, else the failure of the first; ``None`` where
+    none was asked.
+    """
+
+    domestic: str | None = None
+    foreign: str | None = None
+
+    @property
+    def only_domestic(self) -> bool:
+        """Whether hosts answer in the country and none abroad: only listed ones may pass."""
+        return self.domestic == "ok" and self.foreign not in ("ok", None)
+
+
 class DnsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One resolver query: who was asked, what came back, how long it took."""
 
@@ -298,7 +314,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``id run session`` are UUIDs of version 7. ``round`` numbers the pair within the session;
     ``control_kind`` says what this session's target is compared with. ``start`` is UTC.
-    ``out_of_budget``: when this was stored, too few bytes were left for another pair like this.
+    ``neutral`` is what the line check found, before the first session. ``out_of_budget``: as this
+    was stored, too few bytes were left for another pair of the session.
     ``unknown`` keeps what a newer minor version wrote and this one does not understand.
     """
 
@@ -317,6 +334,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     software: Software = Software()
     host: Host = Host()
     failure: str | None = None
+    neutral: NeutralHosts = NeutralHosts()
     out_of_budget: bool = False
     fetch: Fetch | None = None
     call: Call | None = None

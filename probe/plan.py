@@ -8,13 +8,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from probe.call.order import WEBRTC, WEBRTC_PROFILE
 from probe.confirm import confirmations
 from probe.endpoints import parse_relay, parse_url
 from probe.measurement import Subject
 from probe.session_kinds import (
-    MAX_FETCH_PAIRS,
     CallSession,
     FetchArm,
     FetchSession,
@@ -26,6 +26,8 @@ from probe.targets import CallTarget, Control, FarEnd, FetchTarget, Service, Tar
 
 #: Bytes of an upload: ten times what a policer's bucket let through (Xue et al., IMC 2021).
 UPLOAD_BYTES: Final = 200_000
+#: A connect has been tried three times by then (SYNs at 0, 1 and 3 s).
+BRIEF_LIMIT_S: Final = 3.5
 #: A relay session with a single pair could conclude nothing.
 _LEAST_RELAY_PAIRS: Final = 2
 #: Fetches come first: one that crawls then does so beside the calls.
@@ -78,17 +80,30 @@ def make_plan(
     return Plan(tuple(sorted(wanted, key=lambda session: _ORDER.index(session.subject))))
 
 
-def line_checks(targets: Targets) -> list[tuple[str, Control]]:
-    """Pick the neutral hosts that show the line itself works.
+def brief_plan(plan: Plan, targets: Targets) -> Plan:
+    """Cut a plan down for a line on which neutral hosts abroad do not answer.
+
+    Args:
+        plan: the whole one.
+        targets: says which controls are domestic.
 
     Returns:
-        Up to one control of each scope (``domestic``, ``foreign``), in that order.
+        The same sessions; those whose control is abroad take one short look.
     """
-    first: dict[str, Control] = {}
-    for control in targets.controls.values():
-        if control.url:
-            first.setdefault(control.scope, control)
-    return [(scope, first[scope]) for scope in ("domestic", "foreign") if scope in first]
+    domestic = {
+        str(parse_url(control.url)) if control.url else f"{parse_relay(control.relay or '')}/udp"
+        for control in targets.controls.values()
+        if control.scope == "domestic"
+    }
+
+    def fitted(session: Session) -> Session:
+        if not domestic.isdisjoint(session.hosts):
+            return session
+        if isinstance(session, FetchSession | ReachSession):
+            return replace(session, brief=True, limit_s=BRIEF_LIMIT_S)
+        return replace(session, brief=True)
+
+    return Plan(tuple(map(fitted, plan.sessions)))
 
 
 def all_hosts(plan: Plan, targets: Targets) -> tuple[str, ...]:
@@ -103,7 +118,7 @@ def all_hosts(plan: Plan, targets: Targets) -> tuple[str, ...]:
     """
     further = (s for session in plan.sessions for s in confirmations(session, targets))
     hosts = {host for session in (*plan.sessions, *further) for host in session.hosts}
-    hosts |= {str(parse_url(control.url or "")) for _, control in line_checks(targets)}
+    hosts |= {str(parse_url(control.url or "")) for control in targets.neutral_hosts}
     relays = [control.relay for control in targets.controls.values() if control.relay]
     return tuple(sorted(hosts | {f"{parse_relay(relay)}/udp" for relay in relays[:1]}))
 
@@ -140,7 +155,6 @@ def _fetch_sessions(name: str, fetch: FetchTarget, control: Control) -> Iterator
                 FetchArm(fetch.url, http),
                 FetchArm(control.url or "", http if http in control.http else control.http[0]),
                 limit_bytes=min(fetch.min_bytes, control.min_bytes),
-                most_pairs=MAX_FETCH_PAIRS["C"],
             )
 
 
@@ -153,7 +167,6 @@ def _upload(far_end: FarEnd, name: str, trigger: str, neutral_url: str) -> Fetch
         FetchArm(url, "http/1.1", sni=trigger),
         FetchArm(url, "http/1.1", sni=urlsplit(neutral_url).hostname),
         limit_bytes=UPLOAD_BYTES,
-        most_pairs=MAX_FETCH_PAIRS["B"],
         direction="up",
     )
 

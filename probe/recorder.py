@@ -19,6 +19,7 @@ from probe.measurement import (
     Host,
     Kind,
     Measurement,
+    NeutralHosts,
     Reach,
     Software,
     Vantage,
@@ -58,6 +59,9 @@ class Recorder:
         run: the run's identifier.
         vantage: where the probe sits; the only thing about the volunteer a record ever holds.
         wall: seconds since 1970.
+
+    Attributes:
+        neutral: what the line check found; goes into every record from then on.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Recorder:
         self._vantage = vantage
         self._software = software()
         self.wall = wall
+        self.neutral = NeutralHosts()
 
     def new_id(self) -> str:
         """Return a fresh identifier."""
@@ -101,6 +106,7 @@ class Recorder:
             software=self._software,
             host=outcome.host,
             failure=outcome.failure,
+            neutral=self.neutral,
             out_of_budget=outcome.out_of_budget,
             fetch=outcome.fetch,
             call=outcome.call,

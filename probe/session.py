@@ -33,7 +33,7 @@ async def carry_out(session: Session, order: int, bench: Bench) -> list[Measurem
         The stored records, in the order they were made; fewer than planned when the judge had
         heard enough or the budget ended.
     """
-    async with bench.line.hold(order) as hold:
+    async with bench.line.hold(order, light=session.brief) as hold:
         running = Running(session, bench.recorder.new_id(), hold, [])
         for number in range(session.most_pairs):
             if not bench.limits.allows(session.pair_bytes):

@@ -4,6 +4,7 @@ A session is planned as one of four values. Of each a run asks the same: what it
 (``subject``), whom it contacts (``hosts``), the bytes and seconds of a pair (``pair_bytes``, both
 arms and both directions, ``pair_s``), and its pairs: before ``least_pairs`` the judge is not
 asked, ``usual_pairs`` suffice on a clean line, and after ``most_pairs`` the session ends undecided.
+One that is ``brief`` has nothing to be compared with as things are: a single pair shows that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from probe.measurement import ControlKind, HttpVersion, Kind, Subject
 #: analysis.sequential for the simulation).
 MAX_FETCH_PAIRS: Final[dict[ControlKind, int]] = {"A": 25, "B": 25, "C": 50, "D": 50}
 MAX_CALL_PAIRS: Final = 6
+_USUAL_FETCH_PAIRS: Final = 5
+_USUAL_CALL_PAIRS: Final = 2
 #: A connect is tried at least this often before its address counts as silent.
 REACH_TRIES: Final = 6
 FETCH_LIMIT_S: Final = 30.0
@@ -64,12 +67,21 @@ class FetchSession(msgspec.Struct, frozen=True):
     target: FetchArm
     control: FetchArm
     limit_bytes: int
-    most_pairs: int
     limit_s: float = FETCH_LIMIT_S
     direction: Literal["down", "up"] = "down"
+    brief: bool = False
     kind: Kind = "fetch"
     least_pairs: ClassVar[int] = 1
-    usual_pairs: ClassVar[int] = 5
+
+    @property
+    def usual_pairs(self) -> int:
+        """What the test needs where nothing is slowed."""
+        return 1 if self.brief else _USUAL_FETCH_PAIRS
+
+    @property
+    def most_pairs(self) -> int:
+        """What the test needs at most, by the noise of its control."""
+        return 1 if self.brief else MAX_FETCH_PAIRS[self.control_kind]
 
     @property
     def subject(self) -> Subject:
@@ -111,11 +123,20 @@ class CallSession(msgspec.Struct, frozen=True):
     duration_s: float = CALL_FLOW_S
     web_port: int = 443
     turn: str | None = None
-    most_pairs: int = MAX_CALL_PAIRS
+    brief: bool = False
     kind: Kind = "call"
     subject: ClassVar[Subject] = "call"
     least_pairs: ClassVar[int] = 1
-    usual_pairs: ClassVar[int] = 2
+
+    @property
+    def usual_pairs(self) -> int:
+        """What the test needs where nothing is spoiled."""
+        return 1 if self.brief else _USUAL_CALL_PAIRS
+
+    @property
+    def most_pairs(self) -> int:
+        """What the test needs at most."""
+        return 1 if self.brief else MAX_CALL_PAIRS
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -141,6 +162,7 @@ class RelaySession(msgspec.Struct, frozen=True):
     service: str
     pairs: tuple[tuple[str, str], ...]
     control_kind: ControlKind = "C"
+    brief: bool = False
     kind: Kind = "call"
     subject: ClassVar[Subject] = "call"
     least_pairs: ClassVar[int] = 1
@@ -155,7 +177,7 @@ class RelaySession(msgspec.Struct, frozen=True):
     @property
     def most_pairs(self) -> int:
         """Each pair of relays has one turn."""
-        return len(self.pairs)
+        return 1 if self.brief else len(self.pairs)
 
     usual_pairs = most_pairs
 
@@ -168,7 +190,7 @@ class ReachSession(msgspec.Struct, frozen=True):
     control: str
     control_kind: ControlKind = "C"
     limit_s: float = REACH_LIMIT_S
-    tries: int = REACH_TRIES
+    brief: bool = False
     kind: Kind = "reach"
     subject: ClassVar[Subject] = "reach"
     pair_bytes: ClassVar[int] = 2 * REACH_BYTES
@@ -182,14 +204,14 @@ class ReachSession(msgspec.Struct, frozen=True):
     @property
     def least_pairs(self) -> int:
         """Every address gets its turn."""
-        return len(self.addresses)
+        return 1 if self.brief else len(self.addresses)
 
     usual_pairs = least_pairs
 
     @property
     def most_pairs(self) -> int:
         """Enough to call an address silent."""
-        return max(self.tries, len(self.addresses))
+        return 1 if self.brief else max(REACH_TRIES, len(self.addresses))
 
 
 Session = FetchSession | CallSession | RelaySession | ReachSession

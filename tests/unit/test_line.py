@@ -82,3 +82,12 @@ async def test_a_cancelled_waiter_does_not_keep_the_line() -> None:
         await asyncio.gather(waiter, return_exceptions=True)
     async with asyncio.timeout(1), line.hold(2):
         pass
+
+
+async def test_a_session_that_carries_next_to_nothing_waits_for_nobody() -> None:
+    line = Line()
+    async with line.hold(0), line.hold(1, light=True) as light:
+        await light.trial()
+        assert light.overlapped
+    async with line.hold(2):
+        pass

@@ -7,7 +7,7 @@ from plans import KINDS, plan_of, targets
 
 from analysis.sequential import CAP_PAIRS
 from probe.confirm import confirmations
-from probe.plan import all_hosts, line_checks, make_plan
+from probe.plan import all_hosts, brief_plan, make_plan
 from probe.services import FarEnd
 from probe.session_kinds import (
     MAX_FETCH_PAIRS,
@@ -87,10 +87,6 @@ def test_the_dry_run_names_every_host_also_of_the_line_check_and_the_vantage() -
     assert {"post.example:443", "stun.example:3478/udp"} <= set(hosts)
 
 
-def test_the_line_is_checked_at_home_and_abroad() -> None:
-    assert [scope for scope, _ in line_checks(targets())] == ["domestic", "foreign"]
-
-
 def test_uploads_go_to_the_far_end_under_both_names_and_only_where_asked_for() -> None:
     given = targets(FarEnd(url="https://far.example:443/", calls=(3478,)))
     (session,) = plan_of(given, kinds=("upload",)).sessions
@@ -124,3 +120,17 @@ def test_every_version_of_http_is_a_session_and_quic_has_quic_for_a_control() ->
 
 def test_a_session_ends_undecided_where_the_evaluation_counts_on_it() -> None:
     assert {**CAP_PAIRS, "D": CAP_PAIRS["C"]} == MAX_FETCH_PAIRS
+
+
+def test_where_nothing_abroad_answers_what_is_there_gets_one_short_look() -> None:
+    given = targets(FarEnd(url="https://far.example:443", calls=(3478,)))
+    given.services["vk"] = msgspec.structs.replace(
+        given.services["twitter"], controls=("post",), trigger_names=()
+    )
+    whole = plan_of(given)
+    cut = brief_plan(whole, given)
+    assert [s.service for s in cut.sessions] == [s.service for s in whole.sessions]
+    assert [s.service for s in cut.sessions if not s.brief] == ["vk"]
+    assert all(s.most_pairs == s.usual_pairs == s.least_pairs == 1 for s in cut.sessions if s.brief)
+    assert {s.limit_s for s in cut.sessions if s.brief and s.subject != "call"} == {3.5}
+    assert cut.seconds < whole.seconds
