@@ -31,19 +31,34 @@ lint: install
 bench: install
 	set -e; for bench in $(wildcard tests/bench/bench_*.py); do echo "== $$bench"; $(bin)/python $$bench; done
 
-# DATA holds policing/ and twitter-2021/, labelled measurements from elsewhere; LAB the records of
-# runs behind the emulated censors: judged again where they are there, else made.
+# DATA holds policing/ and twitter-2021/, labelled measurements from elsewhere. LAB, RATES and VARIED
+# hold the records of runs behind emulated censors: the program's own presets, each way of slowing at
+# several rates, presets at figures drawn at random. Judged again where they are there, else made.
 LAB ?= build/lab
 LAB_RUNS ?= 1
+RATES ?= build/rates
+VARIED ?= build/varied
+DRAWN := 4000
 evaluate := $(bin)/analysis evaluate
-accuracy: install
+kept_or = $(if $(wildcard $(1)),--from,$(2) --output) $(1)
+accuracy: install build/rates.json build/varied.json
 	@test -d "$(DATA)" || { echo "Found no folder DATA=$(DATA)," \
 	  "expected one with policing/ and twitter-2021/: make accuracy DATA=FOLDER" >&2; exit 2; }
 	set -e; { printf '# How often the answers are right\n\nMade by `make accuracy` and not by hand.\n\n'; \
 	  $(evaluate) simulated; $(evaluate) captures $(DATA)/policing; \
 	  $(evaluate) twitter2021 $(DATA)/twitter-2021/measurements.csv.gz; \
-	  $(evaluate) lab $(if $(wildcard $(LAB)),--from,--runs $(LAB_RUNS) --output) $(LAB); } > docs/.accuracy.md
+	  $(evaluate) lab $(call kept_or,$(LAB),--runs $(LAB_RUNS)); echo; \
+	  $(evaluate) lab --title 'Each way of slowing or blocking, at six rates' \
+	    $(call kept_or,$(RATES),--quick --engine netns --presets build/rates.json); echo; \
+	  $(evaluate) lab --title 'Emulated censors and lines drawn at random' \
+	    $(call kept_or,$(VARIED),--quick --presets build/varied.json); } > docs/.accuracy.md
 	mv docs/.accuracy.md docs/accuracy.md
+
+build/rates.json: drawing := --sweep
+build/varied.json: drawing := --count 6
+build/rates.json build/varied.json: | install
+	@mkdir -p build
+	$(bin)/probe lab vary --seed $(DRAWN) $(drawing) > $@
 
 # The console scripts point at the sources, so only a change of the project's own metadata needs
 # a second install.

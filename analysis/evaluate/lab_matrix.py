@@ -11,7 +11,7 @@ Engine = Literal["loopback", "netns"]
 ENGINES: Final[tuple[Engine, ...]] = ("loopback", "netns")
 KINDS: Final = ("fetch", "reach", "call")
 #: Rules were made on runs with seeds below this; runs from here on are reported.
-FIRST_REPORTED_SEED: Final = 2_000
+FIRST_REPORTED_SEED: Final = 4_000
 #: Between the seeds of one cell's sessions: no two cells share one.
 _STRIDE: Final = 100_000
 
