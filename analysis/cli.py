@@ -5,6 +5,7 @@ Each command's module is imported when it runs, so that ``--help`` answers at on
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -185,7 +186,14 @@ def evaluate() -> None:
 @option(
     "--runs", type=click.IntRange(min=1), default=200, show_default=True, help="Of each preset."
 )
-@option("--jobs", type=click.IntRange(min=1), default=6, show_default=True, help="Labs at once.")
+@option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    # They mostly wait: each takes a twentieth of a processor.
+    default=4 * (os.cpu_count() or 1),
+    show_default="4 a processor",
+    help="Labs at once.",
+)
 @option("--only", default="", metavar="PRESET,..", help="Only these presets.")
 @option("--engine", type=Word(ENGINES), default=None, help="loopback or netns instead of both.")
 @option(
