@@ -37,13 +37,16 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     ``compared`` gives a log ratio; in ``failed`` the target ended before its answer began while
     the control worked; in ``stopped`` it was cut off by an error after that; ``void`` says
-    nothing, for the reason in ``reason``.
+    nothing, for the reason in ``reason``. ``target_bps`` and ``control_bps`` are what both made of
+    the same number of bytes, as many as both have.
     """
 
     outcome: Outcome
     target: FetchFigures
     control: FetchFigures
     log_ratio: LogRatio | None = None
+    target_bps: float = 0.0
+    control_bps: float = 0.0
     reason: str = ""
 
 
@@ -71,16 +74,29 @@ def read(pairs: Sequence[Pair], scale: float, offset: float) -> Reading:
         Comparisons and the evidence they add up to.
     """
     comparisons = tuple(compare(pair, offset) for pair in pairs)
+    outcomes = Counter(comparison.outcome for comparison in comparisons)
+    return Reading(
+        comparisons=comparisons,
+        evidence=weigh(comparisons, scale),
+        blocking=repeats.log_evidence(outcomes["failed"], outcomes["compared"]),
+    )
+
+
+def weigh(comparisons: Sequence[Comparison], scale: float) -> Evidence:
+    """Put pairs through the sequential test.
+
+    Args:
+        comparisons: in the order of their pairs.
+        scale: of the noise in log ratio.
+
+    Returns:
+        The evidence of those that have a log ratio.
+    """
     evidence = Evidence(scale=scale)
     for comparison in comparisons:
         if comparison.log_ratio is not None:
             evidence = sequential.update(evidence, comparison.log_ratio)
-    outcomes = Counter(comparison.outcome for comparison in comparisons)
-    return Reading(
-        comparisons=comparisons,
-        evidence=evidence,
-        blocking=repeats.log_evidence(outcomes["failed"], outcomes["compared"]),
-    )
+    return evidence
 
 
 def compare(pair: Pair, offset: float = 0.0) -> Comparison:
@@ -109,8 +125,14 @@ def compare(pair: Pair, offset: float = 0.0) -> Comparison:
     ratio = log_ratio(pair.target.fetch, target, pair.control.fetch, control)
     if ratio is None:
         return msgspec.structs.replace(bare, reason="fewer than 64 kB to compare")
-    moved = LogRatio(ratio.low - offset, ratio.high - offset)
-    return msgspec.structs.replace(bare, outcome="compared", log_ratio=moved)
+    target_bps, control_bps = _alike_bps(pair.target.fetch, target, pair.control.fetch, control)
+    return msgspec.structs.replace(
+        bare,
+        outcome="compared",
+        log_ratio=LogRatio(ratio.low - offset, ratio.high - offset),
+        target_bps=target_bps,
+        control_bps=control_bps,
+    )
 
 
 def log_ratio(
@@ -142,20 +164,40 @@ def log_ratio(
     return LogRatio(value if target_whole else -math.inf, value if control_whole else math.inf)
 
 
-def medians_bps(reading: Reading) -> tuple[float, float]:
-    """Return the median goodput of targets and of controls, bit/s.
+def medians_bps(compared: Sequence[Comparison]) -> tuple[float, float]:
+    """Return the median goodput of targets and of controls over as many bytes each, bit/s.
 
     Args:
-        reading: of a session with at least one compared pair.
+        compared: at least one pair with a log ratio.
 
     Returns:
         Target, control.
     """
-    compared = reading.of("compared")
-    return (
-        median([c.target.goodput_bps for c in compared]),
-        median([c.control.goodput_bps for c in compared]),
-    )
+    return median([c.target_bps for c in compared]), median([c.control_bps for c in compared])
+
+
+def _alike_bps(
+    target: Fetch, target_figures: FetchFigures, control: Fetch, control_figures: FetchFigures
+) -> tuple[float, float]:
+    """Goodput of both over the first bytes that both have: a longer transfer starts no faster.
+
+    A transfer that brought nothing has none, however many bytes the other has.
+    """
+    came = [n for n in (target_figures.size_bytes, control_figures.size_bytes) if n]
+    size = min(came, default=0)
+    return _goodput_bps(target, target_figures, size), _goodput_bps(control, control_figures, size)
+
+
+def _goodput_bps(fetch: Fetch, seen: FetchFigures, size: int) -> float:
+    """Goodput of the first bytes; of a transfer that was cut short of them or at them, until then.
+
+    Silence after the last byte is part of how slow it was.
+    """
+    if not seen.size_bytes:
+        return 0.0
+    cut = not seen.complete and seen.size_bytes <= size
+    spent_s = seen.spent_s if cut else fetches.time_to_s(fetch, size)
+    return 8.0 * size / spent_s if spent_s > 0.0 else 0.0
 
 
 def _ending(trial: Measurement, figures: FetchFigures) -> tuple[Outcome, str]:

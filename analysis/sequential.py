@@ -54,6 +54,7 @@ _WILD: Final = math.log(4.0)
 _WILD_SCALES: Final = 5.0
 #: A session with wild pairs is cleared once so few of so many have this chance at ``SHARE``.
 _FEW: Final = 0.05
+_CAP_WILD: Final = 25
 
 Decision = Literal["slower", "clear"]
 
@@ -100,12 +101,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one session's test.
 
     ``slower`` holds one log martingale per alternative against "no slower"; ``clear`` the one
-    against "at least twice as slow". ``wild`` counts pairs slower than noise is likely to make.
+    against "at least twice as slow". ``wild`` counts pairs slower than noise is likely to make,
+    ``mirrored`` those in which the control was as slow beside its target.
     """
 
     scale: float
     pairs: int = 0
     wild: int = 0
+    mirrored: int = 0
     slower: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
     clear: float = 0.0
 
@@ -144,6 +147,7 @@ def update(state: Evidence, observed: LogRatio) -> Evidence:
         scale=state.scale,
         pairs=state.pairs + 1,
         wild=state.wild + is_wild(observed, state.scale),
+        mirrored=state.mirrored + is_wild(LogRatio(-observed.high, -observed.low), state.scale),
         slower=tuple(
             total + _log_factor(observed.high, state.scale, alternative)
             for total, alternative in zip(state.slower, ALTERNATIVES, strict=True)
@@ -206,10 +210,27 @@ def decide(state: Evidence) -> Decision | None:
         return None
     if log_evidence(state) >= -math.log(ALPHA):
         # Chance may bring two bad moments close together, and a mechanism is read from three.
-        return None if state.partial and state.wild < MIN_PAIRS else "slower"
-    if state.clear >= -math.log(BETA) and _explains(state.wild, state.pairs):
+        # Where controls are slow too, the line may be.
+        few = state.wild < MIN_PAIRS * (1 + state.mirrored)
+        return None if state.partial and few else "slower"
+    if _refutes(state) and _explains(state.wild - state.mirrored, state.pairs):
         return "clear"
     return None
+
+
+def is_spent(state: Evidence, grade: str) -> bool:
+    """Say whether an undecided session has had its pairs.
+
+    Args:
+        state: evidence of a session.
+        grade: of its control.
+
+    Returns:
+        Whether they are as many as may be made. Where only wild pairs stand against clearing it,
+        fewer are: they would show a censor of ``SHARE``.
+    """
+    most = CAP_PAIRS.get(grade, CAP_PAIRS["C"])
+    return state.pairs >= (min(most, _CAP_WILD) if _refutes(state) else most)
 
 
 def settled(
@@ -245,13 +266,18 @@ def _weighted(state: Evidence) -> list[float]:
     ]
 
 
+def _refutes(state: Evidence) -> bool:
+    """Whether a slowdown of all pairs is ruled out."""
+    return state.clear >= -math.log(BETA)
+
+
 def _explains(wild: int, pairs: int) -> bool:
-    """Whether noise explains so few wild pairs better than a censor of ``SHARE`` would."""
+    """Whether a censor of ``SHARE`` would have made more wild pairs than these."""
     chances = (
         math.comb(pairs, count) * SHARE**count * (1.0 - SHARE) ** (pairs - count)
         for count in range(wild + 1)
     )
-    return not wild or sum(chances) <= _FEW
+    return wild <= 0 or sum(chances) <= _FEW
 
 
 def _log_factor(log_ratio: float, scale: float, alternative: Alternative) -> float:

@@ -1,6 +1,7 @@
 """Hand-made fetch sessions and the one finding each must give."""
 
 import math
+import re
 from random import Random
 
 import msgspec
@@ -197,6 +198,87 @@ def test_a_swinging_control_is_no_measure():
     finding = judge(session(targets, control_bps=(0.4e6, 38e6, 38e6, 30e6, 0.5e6, 36e6)))
     assert finding.verdict == "inconclusive"
     assert "control swung too much" in finding.why
+
+
+def some_policed(pattern):
+    return [(policed if slow == "x" else fetch)(number=n) for n, slow in enumerate(pattern)]
+
+
+def test_a_policer_on_some_connections_is_found_with_its_rate_and_share():
+    finding = judge(session(some_policed("-x--xx-x")))
+    assert (finding.verdict, finding.mechanism, finding.pairs) == ("throttled", "policed", 8)
+    assert finding.rate_bps.value == pytest.approx(130e3, rel=0.05)
+    assert finding.slowdown.low > 50
+    assert finding.why.startswith("4 of 8 connections to twitter were ")
+    assert "the others not" in finding.why
+
+
+def test_one_slow_connection_asks_for_more_pairs_and_is_named_when_there_are_none():
+    trials = session(some_policed("-x---"))
+    finding = judge(trials)
+    assert finding.verdict == "inconclusive"
+    assert "1 of 5 connections were" in finding.why
+    assert "the others not" in finding.why
+    assert not advise(trials).stop
+
+
+def test_one_slow_connection_of_many_is_chance_and_said():
+    finding = judge(session(some_policed("-x" + 14 * "-")))
+    assert finding.verdict == "normal"
+    assert "1 of 16 connections being slow by chance" in finding.why
+
+
+def test_a_line_that_stalls_now_and_then_is_not_partial_throttling():
+    stalls = [130e3 if n in (5, 6) else 40e6 for n in range(10)]
+    targets = some_policed("-x--xx-x-x")
+    finding = judge(session(targets, control_bps=stalls))
+    assert finding.verdict == "inconclusive"
+
+
+def test_a_connection_that_freezes_now_and_then_is_frozen():
+    stops = bucket_arrivals(40e6, 1e9, 14_480)
+    targets = [
+        fetch(number=n, arrivals=stops, cut_s=15.0) if slow == "x" else fetch(number=n)
+        for n, slow in enumerate("-x-xx-x")
+    ]
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "frozen")
+    assert "stop dead" in finding.why
+    assert finding.slowdown is None
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [rounds(policed), rounds(fetch, size=120_000, bps=1e6)],
+    ids=["cut short", "smaller than the control"],
+)
+def test_the_sentence_names_the_figures_that_the_slowdown_is_of(targets):
+    finding = judge(session(targets))
+    compared = re.search(r"\(([\d.]+) against ([\d.]+) Mbit/s\)", finding.why)
+    target, control = map(float, compared.groups())
+    assert finding.slowdown.value == pytest.approx(control / target, rel=0.05)
+
+
+def test_controls_that_differ_among_themselves_raise_what_a_slowdown_must_exceed():
+    noisy = (4e6, 1.6e6, 8e6, 2e6, 7e6, 3e6)
+    targets = [
+        fetch(number=n, bps=bps) for n, bps in enumerate((1.2e6, 0.9e6, 2e6, 0.8e6, 0.9e6, 1e6))
+    ]
+    assert judge(session(targets, control_bps=(4e6,))).verdict == "throttled"
+    finding = judge(session(targets, control_bps=noisy))
+    assert finding.verdict == "inconclusive"
+    assert "control swung" in finding.why
+
+
+def test_round_trips_that_swing_with_nothing_under_way_are_congestion():
+    targets = rounds(fetch, count=6, bps=14e6)
+    controls = [
+        fetch("control", n, fetch_fields={"idle_rtt_s": rtt_s})
+        for n, rtt_s in enumerate((0.03, 0.09, 0.03, 0.1, 0.12, 0.03))
+    ]
+    finding = judge([*targets, *controls])
+    assert finding.verdict == "inconclusive"
+    assert "congested" in finding.why
 
 
 def test_a_busy_machine_is_not_held_against_a_service():
