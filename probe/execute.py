@@ -44,7 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     budget_bytes: int
     network: Network
     seed: int
-    whereabouts: Callable[[Targets], Awaitable[Vantage]]
+    whereabouts: Callable[[Targets, Limits], Awaitable[Vantage]]
     packets: bool = False
 
 
@@ -82,7 +82,7 @@ async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:
         table = _Table(options.plan, limits, judge, emitter)
         _cancel_on_signals()
         try:
-            vantage = await options.whereabouts(options.targets)
+            vantage = await options.whereabouts(options.targets, limits)
             bench = Bench(
                 network=options.network,
                 limits=limits,
@@ -117,7 +117,7 @@ async def _measure(
     if neutral.only_domestic:
         emitter.say(line_sentence(neutral))
         plan = brief_plan(plan, options.targets)
-    emitter.begin(vantage, plan)
+    emitter.begin(vantage, plan, bench.limits.left_bytes)
     return await carry_out_plan(plan, options.targets, bench, table.ended)
 
 

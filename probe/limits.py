@@ -72,34 +72,23 @@ def only_run(data: Path) -> Iterator[None]:
         yield
 
 
-class Limits:
-    """Keeps the limits of one run.
+class Visits:
+    """Keeps trials at one address apart.
 
     Args:
-        ledger: file that outlasts the run.
-        run_bytes: what this run may move, both directions together.
-        monotonic: seconds that never step, for spacing.
-        wall: seconds since 1970, for the hour and the day.
+        monotonic: seconds that never step.
         sleep: waits that many seconds.
     """
 
     def __init__(
         self,
-        ledger: Path,
-        run_bytes: int,
         monotonic: Callable[[], float],
-        wall: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._path = ledger
-        self._ledger = _load(ledger)
-        self._run_left = run_bytes
         self._monotonic = monotonic
-        self._wall = wall
         self._sleep = sleep
         self._locks: dict[str, asyncio.Lock] = {}
         self._left_at: dict[str, float] = {}
-        self.used_bytes = 0
 
     @asynccontextmanager
     async def visit(self, addresses: Iterable[str]) -> AsyncIterator[None]:
@@ -123,6 +112,36 @@ class Limits:
             finally:
                 self._left_at.update(dict.fromkeys(wanted, self._monotonic()))
 
+
+class Limits(Visits):
+    """Keeps every limit of one run: its visits, its bytes, and how often it asks a relay.
+
+    Args:
+        ledger: file that outlasts the run.
+        run_bytes: what this run may move, both directions together.
+        monotonic: seconds that never step, for spacing.
+        wall: seconds since 1970, for the hour and the day.
+        sleep: waits that many seconds.
+
+    Attributes:
+        used_bytes: what it has moved.
+    """
+
+    def __init__(
+        self,
+        ledger: Path,
+        run_bytes: int,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(monotonic, sleep)
+        self._path = ledger
+        self._ledger = _load(ledger)
+        self._run_bytes = run_bytes
+        self._wall = wall
+        self.used_bytes = 0
+
     def claim_relay(self, relay: str) -> bool:
         """Ask to run one flow to a relay now; a claim counts even if the flow then fails.
 
@@ -141,6 +160,12 @@ class Limits:
         self._save()
         return True
 
+    @property
+    def left_bytes(self) -> int:
+        """What the run's and the day's budget both leave."""
+        self._turn_day()
+        return min(self._run_bytes - self.used_bytes, DAY_BYTES - self._ledger.day_bytes)
+
     def allows(self, size_bytes: int) -> bool:
         """Say whether this many more bytes fit the run's and the day's budget.
 
@@ -150,8 +175,7 @@ class Limits:
         Returns:
             True if they fit both.
         """
-        self._turn_day()
-        return size_bytes <= min(self._run_left, DAY_BYTES - self._ledger.day_bytes)
+        return size_bytes <= self.left_bytes
 
     def spend(self, size_bytes: int) -> None:
         """Count bytes that were moved.
@@ -164,7 +188,6 @@ class Limits:
         """
         self._turn_day()
         self.used_bytes += size_bytes
-        self._run_left -= size_bytes
         self._ledger.day_bytes += size_bytes
         self._save()
 

@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final, NamedTuple
 
 import msgspec
 
+from probe.endpoints import parse_relay, parse_url
 from probe.fetch import FetchOrder, fetch, reach
-from probe.measurement import HttpVersion
+from probe.limits import Visits
 from probe.network import Network
-from probe.services import CallTarget, Control, FetchTarget, Targets
+from probe.services import Control, FetchTarget, Targets
+from probe.trial import addresses_of, servers_of
 from probe.whereabouts import ask_relay
 
 #: Endpoints asked at once; enough to be quick, and no load on anyone.
 _AT_ONCE: Final = 4
 _LIMIT_S: Final = 30.0
 
-Ask = Callable[[], Awaitable[str | None]]
+
+class _Question(NamedTuple):
+    """What to ask for which table, how an answer calls it, and at which ``host:port``."""
+
+    owner: str
+    shown: str
+    at: str
+    ask: Callable[[Network], Awaitable[str | None]]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -37,89 +47,74 @@ class Answer(msgspec.Struct, frozen=True):
     problem: str | None
 
 
-async def check_live(targets: Targets, network: Network) -> tuple[Answer, ...]:
+async def check_live(targets: Targets, network: Network, visits: Visits) -> tuple[Answer, ...]:
     """Ask every endpoint once.
 
     Args:
         targets: the file's content.
         network: how names are resolved and whom to trust.
+        visits: keeps questions to one address apart.
 
     Returns:
         An answer per endpoint, in the order of the file; per HTTP version where there are several.
     """
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def answer(owner: str, endpoint: str, ask: Ask) -> Answer:
-        async with gate:
-            return Answer(owner, endpoint, await ask())
+    async def answer(question: _Question) -> Answer:
+        servers = await servers_of(network, question.at)
+        async with gate, visits.visit(addresses_of(servers, question.at)):
+            return Answer(question.owner, question.shown, await question.ask(network))
 
-    asked = [answer(*question) for question in _questions(targets, network)]
-    return tuple(await asyncio.gather(*asked))
+    return tuple(await asyncio.gather(*map(answer, _questions(targets))))
 
 
-def _questions(targets: Targets, network: Network) -> Iterator[tuple[str, str, Ask]]:
+def _questions(targets: Targets) -> Iterator[_Question]:
     for name, control in targets.controls.items():
         if control.relay:
-            yield f"controls.{name}", control.relay, _relay(control.relay, network)
+            yield _relay(f"controls.{name}", control.relay)
         else:
-            yield from _web(f"controls.{name}", control, network)
+            yield from _pages(f"controls.{name}", control)
     for name, service in targets.services.items():
         owner = f"services.{name}"
         for target in service.fetch:
-            yield from _web(owner, target, network)
+            yield from _pages(owner, target)
         for place in service.reach:
-            yield owner, place.address, _connect(place.address, network)
+            yield _Question(owner, place.address, place.address, partial(_connect, place.address))
         for call in service.call:
-            yield from _relays(owner, call, network)
+            yield from (_relay(owner, relay) for relay in call.relays)
 
 
-def _web(
-    owner: str, target: Control | FetchTarget, network: Network
-) -> Iterator[tuple[str, str, Ask]]:
-    several = len(target.http) > 1
+def _pages(owner: str, target: Control | FetchTarget) -> Iterator[_Question]:
+    url = target.url or ""
     for version in target.http:
-        url = target.url or ""
-        shown = f"{url} ({version})" if several else url
-        yield owner, shown, _page(url, version, target.min_bytes, network)
+        shown = f"{url} ({version})" if len(target.http) > 1 else url
+        order = FetchOrder(url=url, http=version, limit_s=_LIMIT_S, limit_bytes=target.min_bytes)
+        yield _Question(owner, shown, str(parse_url(url)), partial(_fetch, order))
 
 
-def _relays(owner: str, call: CallTarget, network: Network) -> Iterator[tuple[str, str, Ask]]:
-    for relay in call.relays:
-        yield owner, relay, _relay(relay, network)
+def _relay(owner: str, relay: str) -> _Question:
+    return _Question(owner, relay, str(parse_relay(relay)), partial(_bind, relay))
 
 
-def _page(url: str, version: str, least: int, network: Network) -> Ask:
-    order = FetchOrder(
-        url=url, http=cast("HttpVersion", version), limit_s=_LIMIT_S, limit_bytes=least
-    )
-
-    async def ask() -> str | None:
-        outcome = await fetch(order, network)
-        page = outcome.fetch
-        if page.location:
-            return f"found a redirect to {page.location}, expected the object itself"
-        if outcome.failure:
-            return f"found {outcome.failure}, expected the object"
-        if page.status != HTTPStatus.OK:
-            return f"found status {page.status}, expected 200"
-        if page.body_bytes < least:
-            return f"found {page.body_bytes} bytes, expected at least {least}: see min_bytes"
-        return None
-
-    return ask
+async def _fetch(order: FetchOrder, network: Network) -> str | None:
+    outcome = await fetch(order, network)
+    page, least = outcome.fetch, order.limit_bytes or 0
+    if page.location:
+        return f"found a redirect to {page.location}, expected the object itself"
+    if outcome.failure:
+        return f"found {outcome.failure}, expected the object"
+    if page.status != HTTPStatus.OK:
+        return f"found status {page.status}, expected 200"
+    if page.body_bytes < least:
+        return f"found {page.body_bytes} bytes, expected at least {least}: see min_bytes"
+    return None
 
 
-def _connect(address: str, network: Network) -> Ask:
-    async def ask() -> str | None:
-        word, _ = await reach(address, network)
-        return f"found {word}, expected a connection" if word else None
-
-    return ask
+async def _connect(address: str, network: Network) -> str | None:
+    word, _ = await reach(address, network)
+    return f"found {word}, expected a connection" if word else None
 
 
-def _relay(relay: str, network: Network) -> Ask:
-    async def ask() -> str | None:
-        answered = await ask_relay(relay, network) is not None
-        return None if answered else "found no answer to a STUN Binding request in 2 s"
-
-    return ask
+async def _bind(relay: str, network: Network) -> str | None:
+    answered = await ask_relay(relay, network) is not None
+    return None if answered else "found no answer to a STUN Binding request in 2 s"

@@ -45,7 +45,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 class Emitter(Protocol):
     """Where a run says what it does."""
 
-    def begin(self, vantage: Vantage, plan: Plan) -> None:
+    def begin(self, vantage: Vantage, plan: Plan, left_bytes: int) -> None:
         """The run starts: where, how much, how long."""
 
     def progress(self, progress: Progress) -> None:
@@ -81,11 +81,11 @@ class Human:
         self._shown_at = 0.0
         self._last: tuple[str, str, str, int] | None = None
 
-    def begin(self, vantage: Vantage, plan: Plan) -> None:
+    def begin(self, vantage: Vantage, plan: Plan, left_bytes: int) -> None:
         """Say where the probe sits and what the run will cost."""
         if self._quiet:
             return
-        self._out.print(f"{place(vantage)}. {cost(plan)}. Ctrl-C keeps what is done.\n")
+        self._out.print(f"{place(vantage)}. {cost(plan, left_bytes)}. Ctrl-C keeps what is done.\n")
         if self._err.is_terminal:
             self._spinner = self._err.status("starting")
             self._spinner.start()
@@ -141,7 +141,7 @@ class Json:
         self._say = say
         self._write = write
 
-    def begin(self, vantage: Vantage, plan: Plan) -> None:
+    def begin(self, vantage: Vantage, plan: Plan, left_bytes: int) -> None:
         """Say nothing."""
 
     def progress(self, progress: Progress) -> None:
@@ -191,14 +191,27 @@ def place(vantage: Vantage) -> str:
     return f"{network}, {country}{line.get(vantage.network_type, '')}"
 
 
-def cost(plan: Plan) -> str:
-    """Say what a plan will move and how long it will take."""
+def cost(plan: Plan, left_bytes: int) -> str:
+    """Say what a plan will move and how long it will take.
+
+    Args:
+        plan: the sessions.
+        left_bytes: what the budget leaves; a plan that usually needs more ends there.
+    """
+    share = min(1.0, left_bytes / plan.bytes)
     services = len(plan.services)
-    minutes = max(1, round(plan.seconds / 60))
+    minutes = max(1, round(share * plan.seconds / 60))
+    size = _size(plan.bytes)
+    if share < 1.0:
+        size = f"{_size(max(left_bytes, 0))} (the budget; usually {size})"
     return (
-        f"{services} service{'s' if services != 1 else ''}, about {plan.bytes / 1e6:.0f} MB "
+        f"{services} service{'s' if services != 1 else ''}, about {size} "
         f"and {minutes} minute{'s' if minutes != 1 else ''}"
     )
+
+
+def _size(size_bytes: float) -> str:
+    return f"{size_bytes / 1e6:.0f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"  # noqa: PLR2004 - a megabyte
 
 
 def doing(progress: Progress) -> str:

@@ -158,7 +158,9 @@ async def _call(options: _Options) -> Status:
     run = uuid7(time.time())
     with RunFile(options.data, run) as file:
         try:
-            vantage = await find_vantage(load_targets(options.targets_file), options.network)
+            vantage = await find_vantage(
+                load_targets(options.targets_file), options.network, limits
+            )
             recorder = Recorder(file, run, vantage, time.time)
             status = await _both_ways(options, limits, recorder)
         except asyncio.CancelledError:

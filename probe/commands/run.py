@@ -31,6 +31,8 @@ USUAL: Final = ("fetch", "call", "reach")
 KINDS: Final = (*USUAL, "upload")
 #: UDP ports a far end reflects calls on when only its URL is given.
 FAR_END_CALLS: Final = (3478, 1400, 599)
+#: A script that waits for a finding is told of it before it is told that something was left out.
+_COUNTED: Final = (Status.DONE, Status.PARTIAL)
 #: An unattended probe never asks on the hour: each pause is this share longer or shorter.
 _JITTER: Final = 0.2
 
@@ -72,7 +74,11 @@ _JITTER: Final = 0.2
 @option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
 @option("--yes", is_flag=True, help="Give consent without being asked.")
 @option("--dry-run", is_flag=True, help="Say what would be contacted and what it costs.")
-@option("--exit-on-finding", is_flag=True, help="Exit with 5 when something was found.")
+@option(
+    "--exit-on-finding",
+    is_flag=True,
+    help="End with status 5 once something was found, even if another part was not measured.",
+)
 @option("--seed", type=int, default=None, help="Repeat the order of an earlier run.")
 @option(
     "--pcap",
@@ -96,13 +102,12 @@ def run(judge: Judge, /, **given: Any) -> int:
     while True:
         ended = execute(options, judge, emitter)
         emitter.end(ended, options.data)
+        if given["exit_on_finding"] and ended.found and ended.status in _COUNTED:
+            return Status.FINDING
         if given["every"] is None or ended.status is Status.INTERRUPTED:
-            break
+            return ended.status
         _pause(given["every"], emitter)
         options = _again(options, given)
-    if given["exit_on_finding"] and ended.found and ended.status is Status.DONE:
-        return Status.FINDING
-    return ended.status
 
 
 def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
@@ -138,7 +143,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
         budget_bytes=given["budget"],
         network=network,
         seed=seed,
-        whereabouts=lambda chosen: find_vantage(chosen, network),
+        whereabouts=lambda chosen, limits: find_vantage(chosen, network, limits),
         packets=given["pcap"],
     )
     return options, emitter
@@ -197,7 +202,7 @@ def load_targets(path: Path | None) -> Targets:
 
 
 def _describe(options: Options) -> None:
-    click.echo(f"{cost(options.plan)}. Hosts that would be contacted:")
+    click.echo(f"{cost(options.plan, options.budget_bytes)}. Hosts that would be contacted:")
     for host in all_hosts(options.plan, options.targets):
         click.echo(f"  {host}")
 

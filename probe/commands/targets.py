@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import click
 from probe.commands.run import load_targets
 from probe.consent import ask_or_require
 from probe.exits import Status
+from probe.limits import Visits
 from probe.network import Network
 from probe.targets import Service, Targets
 from probe.targets_live import check_live
@@ -43,7 +45,7 @@ def check(file: Path | None, *, live: bool, yes: bool) -> int:
 
 
 def _ask_everyone(found: Targets) -> int:
-    answers = asyncio.run(check_live(found, Network.from_options()))
+    answers = asyncio.run(check_live(found, Network.from_options(), Visits(time.monotonic)))
     for answer in answers:
         click.echo(f"{answer.problem or 'ok'}: {answer.owner} {answer.endpoint}")
     bad = sum(answer.problem is not None for answer in answers)

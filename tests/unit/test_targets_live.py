@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import socket
+import time
 from datetime import date
 
 from fetch_peers import answering, peer
 
 from probe.call import stun
+from probe.limits import Visits
 from probe.network import Network
 from probe.targets import CallTarget, Control, FetchTarget, ReachTarget, Service, Targets
 from probe.targets_live import Answer, check_live
@@ -32,7 +34,7 @@ def page(port):
 
 async def answer_to(found):
     """The only answer of a check, and that it names its endpoint."""
-    (answer,) = await check_live(found, Network.from_options())
+    (answer,) = await check_live(found, Network.from_options(), Visits(time.monotonic))
     assert answer.owner in ("services.a", "controls.c")
     return answer.problem
 
@@ -133,7 +135,7 @@ async def test_every_endpoint_is_asked_and_answers_come_in_the_files_order():
             fetch=(page(port),),
             reach=(ReachTarget(address=f"127.0.0.1:{port}"),),
         )
-        answers = await check_live(found, Network.from_options())
+        answers = await check_live(found, Network.from_options(), Visits(time.monotonic))
     assert [(answer.owner, answer.endpoint) for answer in answers] == [
         ("controls.c", bad),
         ("services.a", good),
