@@ -6,7 +6,7 @@ Both send 172 bytes every 20 ms. Rounds alternate, ours and irtt's by turns firs
 as it is, then with ``--hogs`` busy loops. Both take the server's own time out of the round trip.
 
 Lateness of both is taken at one place: by tcpdump on the wire, each packet's distance from the
-20 ms grid through the run's earliest packet (so what all packets of a run share does not show).
+20 ms grid through the run's earliest one (so what all packets of a run share does not show).
 Skipped are slots in which no packet was on the wire, lost those without an answer.
 
 Each row: median over the rounds, with the least and the greatest; ratios are taken within a round.
@@ -105,9 +105,8 @@ def figures(wire, tool, options):
     """Make one run; return its figures, times in microseconds."""
     with departures(wire) as left:
         trips = tool(wire, options.seconds)
-    # A tenth of the interval early still belongs to the slot.
-    slots = [(at - left[0] + INTERVAL_NS // 10) % INTERVAL_NS for at in left]
-    late = [at - min(slots) for at in slots]
+    planned = round(options.seconds * 1e9 / INTERVAL_NS)
+    late = lateness(left, planned)
     known = [trip for trip in trips if trip is not None]
     ipdv = [abs(b - a) for a, b in pairwise(trips) if a is not None and b is not None]
     return {
@@ -116,9 +115,24 @@ def figures(wire, tool, options):
         "mean |ipdv|": statistics.fmean(ipdv) / 1e3,
         "late median": statistics.median(late) / 1e3,
         "late p99": quantile(late, 0.99) / 1e3,
-        "skipped": round(options.seconds * 1e9 / INTERVAL_NS) - len(left),
+        "skipped": planned - len(left),
         "lost": trips.count(None),
     }
+
+
+def lateness(left, planned):
+    """Return how far each packet is from the grid through the earliest.
+
+    Who skipped a slot (irtt does, where it would be more than half an interval late) does not say
+    which: then a packet counts to the slot it is in.
+    """
+    if len(left) == planned:
+        late = [at - slot * INTERVAL_NS for slot, at in enumerate(left)]
+        return [at - min(late) for at in late]
+    around = sorted(at % INTERVAL_NS for at in left)
+    gaps = [b - a for a, b in pairwise([around[-1] - INTERVAL_NS, *around])]
+    earliest = around[gaps.index(max(gaps))]
+    return [(at - earliest) % INTERVAL_NS for at in left]
 
 
 def ours(wire, seconds):
