@@ -22,6 +22,7 @@ from probe.measurement import SCHEMA_VERSION, Measurement
 if TYPE_CHECKING:
     from probe.bench import Conclusion
 
+_DEBUG: Final = "PROBE_DEBUG"
 #: Name, module and attribute, and the line shown in the help.
 _COMMANDS: Final = {
     "run": ("probe.commands.run:run", "Measure the services of a targets file."),
@@ -56,6 +57,7 @@ class _Lazy(click.Group):
         module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
+        _let_debug(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -120,14 +122,41 @@ class Judging:
         return run(["report", str(data), "-o", str(folder)])
 
 
+def _debug(context: click.Context, option: click.Parameter, value: bool) -> None:
+    del context, option
+    if value:
+        os.environ[_DEBUG] = "1"
+
+
+_debug_option: Final = click.Option(
+    ["--debug"],
+    is_flag=True,
+    expose_value=False,
+    callback=_debug,
+    envvar=_DEBUG,
+    help="Show a traceback for a fault.",
+)
+
+
+def _let_debug(command: click.Command) -> None:
+    """Take --debug behind a command too, where people type it."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _let_debug(inner)
+    if _debug_option not in command.params:
+        command.params.append(_debug_option)
+
+
 @click.group(
     cls=_Lazy,
+    params=[_debug_option],
     context_settings={"auto_envvar_prefix": "PROBE", "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, message=f"throttle-probe {__version__}, schema {SCHEMA_VERSION}")
-@click.option("--debug", is_flag=True, envvar="PROBE_DEBUG", help="Show a traceback for a fault.")
+@click.option("--quiet", "-q", is_flag=True, help="As run --quiet.")
+@click.option("--verbose", "-v", is_flag=True, help="As run --verbose.")
 @click.pass_context
-def cli(context: click.Context, *, debug: bool) -> None:
+def cli(context: click.Context, /, **manner: bool) -> None:
     """Measure whether services are slowed and calls spoiled on this line.
 
     Results go to standard output, messages to standard error. Exit status: 0 done, 1 the work
@@ -135,8 +164,7 @@ def cli(context: click.Context, *, debug: bool) -> None:
     5 a finding (with --exit-on-finding), 130 interrupted.
     """
     context.obj = Judging()
-    if debug:
-        os.environ["PROBE_DEBUG"] = "1"
+    context.default_map = {"run": manner}
 
 
 def main() -> None:
@@ -144,6 +172,7 @@ def main() -> None:
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.exceptions.Abort:
+        click.echo("probe: interrupted", err=True)
         sys.exit(Status.INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -155,12 +184,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left
         sys.exit(Status.DONE)
     except Exception as error:  # the last place where a fault can become a sentence
-        if os.environ.get("PROBE_DEBUG"):
+        if os.environ.get(_DEBUG):
             raise
         fault = f"{type(error).__name__}: {error}"
         click.echo(
             f"probe: found a fault in the program ({fault}), expected none; what was measured is "
-            "kept. Run it again with probe --debug and report what it prints",
+            "kept. Run it again with --debug and report what it prints",
             err=True,
         )
         sys.exit(Status.FAILED)

@@ -59,7 +59,7 @@ async def _measure(data: Path, seed: int) -> int:
     """Run the probe as a person would, behind the lab."""
     async with LoopbackLab(find(_PRESET, load()), seed=seed) as lab:
         words = [
-            *(sys.executable, "-m", "probe.cli", "run", "--only", _SERVICES),
+            *(sys.executable, "-m", "probe", "run", "--only", _SERVICES),
             *("--targets", str(lab.targets_file), "--data", str(data), "--seed", str(seed)),
         ]
         # Nothing leaves this machine, so this run needs no consent, and must not record any.

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -18,7 +20,7 @@ HEAVY = ("matplotlib", "duckdb", "scipy", "numpy", "scapy", "aiohttp", "rich", "
 
 def probe(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "probe.cli", *words],
+        [sys.executable, "-m", "probe", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -154,12 +156,48 @@ def test_the_doctor_names_what_a_machine_lacks(tmp_path: Path) -> None:
 
 def test_a_fault_is_a_sentence_and_a_traceback_only_with_debug() -> None:
     script = (
-        "import sys, probe.cli as c; sys.argv = ['probe', *sys.argv[1:], 'list']; "
-        "import probe.commands.runs as r; r.run_files = lambda data: 1 / 0; c.main()"
+        "import probe.cli as c; import probe.commands.runs as r; "
+        "r.run_files = lambda data: 1 / 0; c.main()"
     )
-    for flags, shown in (((), False), (("--debug",), True)):
+    for words, shown in (
+        (["list"], False),
+        (["--debug", "list"], True),
+        (["list", "--debug"], True),
+    ):
         done = subprocess.run(
-            [sys.executable, "-c", script, *flags], capture_output=True, text=True, check=False
+            [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
         )
         assert done.returncode == 1
         assert ("Traceback" in done.stderr) is shown
+
+
+def test_every_command_takes_debug() -> None:
+    def leaves(command: click.Command) -> Iterator[click.Command]:
+        yield command
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                inner = command.get_command(click.Context(command), name)
+                assert inner is not None
+                yield from leaves(inner)
+
+    for command in leaves(cli):
+        assert [p.name for p in command.params].count("debug") == 1, command.name
+
+
+@pytest.mark.parametrize("words", [["-q", "run"], ["run", "-q"], ["--quiet", "run"]])
+def test_quiet_may_stand_before_the_command_or_behind(words: list[str], tmp_path: Path) -> None:
+    source = (Path(__file__).parents[2] / "configs" / "targets.toml").read_text()
+    old = tmp_path / "targets.toml"
+    old.write_text(
+        source.replace("reviewed = 20", "reviewed = 19").replace("expires = 20", "expires = 19")
+    )
+    rest = ["--dry-run", "--targets", str(old)]
+    home = {"HOME": str(tmp_path)}
+    assert "Warning" in probe("run", *rest, **home).stderr
+    assert probe(*words, *rest, **home).stderr == ""
+
+
+def test_an_interrupt_before_anything_is_imported_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    done = probe("run", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (130, "probe: interrupted\n")
