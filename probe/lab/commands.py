@@ -17,7 +17,7 @@ import msgspec
 from probe.commands.options import option
 from probe.exits import CommandError, Status
 from probe.lab import presets, world
-from probe.lab.rules import Engine, Preset
+from probe.lab.rules import Engine, Expected, Preset
 from probe.lab.sweep import sweep
 from probe.lab.vary import varied
 
@@ -46,7 +46,10 @@ def lab() -> None:
 @_file
 @option("--json", "as_json", is_flag=True, help="One JSON object a line, with what is to be found.")
 def list_presets(file: Path | None, *, as_json: bool) -> int:
-    """List the presets: name, the engines that can carry it, what it is."""
+    """List the presets: name, the engines that can carry it, what it is, what is to be found.
+
+    What is named stands before "any"; what is not named is normal.
+    """
     known = _load(file)
     if as_json:
         for preset in known.values():
@@ -55,7 +58,17 @@ def list_presets(file: Path | None, *, as_json: bool) -> int:
     width = max(map(len, known), default=0)
     for name, preset in known.items():
         click.echo(f"{name:{width}}  {'/'.join(preset.engines):14}  {preset.title}")
+        for expected in preset.expected:
+            click.echo(f"{'':{width}}  {_in_words(expected)}")
     return Status.DONE
+
+
+def _in_words(expected: Expected) -> str:
+    whose = "any" if expected.service == "*" else expected.service
+    parts = [" or ".join((expected.verdict, *expected.accept)), " or ".join(expected.mechanisms)]
+    if expected.rate_bps:
+        parts.append(f"{expected.rate_bps / 1000:g} kbit/s")
+    return f"{whose} {expected.kind}: {', '.join(filter(None, parts))}"
 
 
 def _row(preset: Preset) -> dict[str, object]:

@@ -22,9 +22,15 @@ def lab(*words, **options):
 def test_the_list_names_every_preset_and_its_engines():
     shown = lab("list")
     assert shown.returncode == 0
-    lines = shown.stdout.splitlines()
+    lines = [line for line in shown.stdout.splitlines() if not line.startswith(" ")]
     assert [line.split()[0] for line in lines] == list(presets.load())
     assert any(line.split()[:2] == ["dns-tampering", "netns"] for line in lines)
+
+
+def test_the_list_says_what_is_to_be_found_behind_each_preset():
+    lines = [line.strip() for line in lab("list").stdout.splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("partial "))
+    assert lines[at + 1].startswith("twitter fetch: throttled or normal or inconclusive")
 
 
 def test_the_list_for_programs_says_what_is_to_be_found():
