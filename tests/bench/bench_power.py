@@ -1,7 +1,7 @@
 """How often flow pairs find 5 % extra loss, and how often they find what is not there.
 
-    python tests/bench/bench_power.py [--runs 500] [--at-once 25] [--processes 2]
-                                      [--keep FOLDER] [--table FILE]
+    python tests/bench/bench_power.py [--runs 500] [--at-once 25] [--processes 2] [--keep FOLDER]
+    python tests/bench/bench_power.py --from FOLDER        # judge again what was kept
 
 The figures in docs/far_end.md are those of 500 runs, which take 25 minutes and more.
 
@@ -13,7 +13,7 @@ threshold was chosen on these seeds or lines.
 
 The far end's limits for one client are lifted, as all runs come from one address. What the kernel
 itself dropped meanwhile is counted: ``unshare -rn`` (and ``ip link set lo up``) leaves the count to
-this process alone. ``--keep`` leaves the records of each row, ``--table`` writes its Markdown.
+this process alone.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from probe.network import Network
 from probe.recorder import Recorder
 from probe.session import carry_out
 from probe.session_kinds import CallSession
-from probe.store import RunFile
+from probe.store import RunFile, read
 
 HOST = "198.18.3.1"
 SHAPES = ("telegram", "whatsapp")
@@ -64,6 +64,9 @@ BAD_WIFI = (
 )
 AIRS = {"clean": (), "bad Wi-Fi": BAD_WIFI}
 CENSORS = {f"{EXTRA:.0%} extra loss": True, "no censor": False}
+ROWS = [(air, censored) for censored in CENSORS for air in AIRS]
+#: Beside the kept records: how the machine did.
+NOTE = "note.txt"
 LIMITS = ReflectorLimits(
     flows_per_client=4096, client_packets_per_s=1e6, total_packets_per_s=1e6, idle_s=60.0
 )
@@ -72,7 +75,6 @@ LIMITS = ReflectorLimits(
 class Ended(msgspec.Struct, frozen=True):
     """One run: what was said of it after how many pairs, loss of each arm, worst loop lag."""
 
-    seed: int
     session: str
     verdict: str
     mechanism: str | None
@@ -120,15 +122,14 @@ async def one_run(number, seed, policy, far_end, file):
         plan = CallSession(shape, HOST, far_end.call_ports, "voip-60", shape)
         trials = await carry_out(plan, 0, bench)
         await asyncio.sleep(1.0)  # what is still on the wire arrives before its relay goes
-        return ended(seed, judge, trials)
+        return ended(judge, trials)
 
 
-def ended(seed, judge, trials):
+def ended(judge, trials):
     finding = json.loads(judge.conclude([trials]).json_line)
     calls = {arm: [t.call for t in trials if t.arm == arm] for arm in ("target", "control")}
     lost = [sum(c.lost_up + c.lost_down + c.lost for c in calls[arm]) for arm in calls]
     return Ended(
-        seed,
         trials[0].session,
         finding["verdict"],
         finding["mechanism"],
@@ -140,20 +141,19 @@ def ended(seed, judge, trials):
     )
 
 
-def order(options):
-    """Every run of every row, the rows side by side."""
-    rows = [(air, censored) for censored in CENSORS for air in AIRS]
+def order(options, part):
+    """One process's runs, the rows side by side."""
     return [
         (row, number)
-        for number in range(options.runs)
-        for row in rows
+        for number in range(part, options.runs, options.processes)
+        for row in ROWS
         if number < max(options.runs // 5, 1) or not CENSORS[row[1]]
     ]
 
 
 def play(options, part):
     """Carry out one process's part of the runs, so many at once; return them by row, and CPU."""
-    runs = order(options)[part :: options.processes]
+    runs = order(options, part)
     Judging().enough(())  # so that nobody's call waits for its import
     cpu_s = time.process_time()
     with tempfile.TemporaryDirectory() as temporary:
@@ -176,11 +176,11 @@ async def _play(options, runs, folder):
             await asyncio.sleep(STEP_S * min(place, options.at_once))
             async with gate:
                 air, censored = row
-                policy = rules(air, CENSORS[censored], number)
-                made = await one_run(number, options.seed + number, policy, far_end, files[row])
+                policy, seed = rules(air, CENSORS[censored], number), options.seed + number
+                made = await one_run(number, seed, policy, far_end, files[row])
                 done.append((row, made))
                 if (made.verdict == "call_degraded") != CENSORS[censored]:
-                    say(f"not as expected: {air}, {censored}: {made}")
+                    say(f"not as expected: {air}, {censored}, seed {seed}: {made}")
                 if len(done) % options.at_once == 0:
                     say(f"{len(done)} of {len(runs)}")
 
@@ -190,7 +190,28 @@ async def _play(options, runs, folder):
     return done
 
 
-def table_row(row, done, options):
+def judge_again(folder):
+    """Judge the kept sessions, pair after pair as a live run would; return the runs by row."""
+    judge = Judging()
+    by_row = defaultdict(list)
+    for row in ROWS:
+        for path in (folder / " ".join(row)).glob("new/*.jsonl"):
+            sessions = defaultdict(list)
+            for record in read(path).records:
+                sessions[record.session].append(record)
+            by_row[row] += [ended(judge, heard(judge, trials)) for trials in sessions.values()]
+    return by_row
+
+
+def heard(judge, trials):
+    """As many of a session's pairs as this judge wants."""
+    for count in range(2, len(trials), 2):
+        if judge.enough(trials[:count]):
+            return trials[:count]
+    return trials
+
+
+def table_row(row, done):
     air, censored = row
     hits = [one for one in done if one.verdict == "call_degraded"]
     if CENSORS[censored]:
@@ -203,7 +224,7 @@ def table_row(row, done, options):
     lost = [sum(one.lost[arm] for one in done) / packets for arm in range(2)]
     note += f"; lost {lost[0]:.2%} of the shape's packets, {lost[1]:.2%} of the others"
     goal = {"target": 0.99} if CENSORS[censored] else {"target": 1 / 500, "sense": "at most"}
-    return share(what, len(hits), len(done), note=f"{note}; seeds from {options.seed}", **goal)
+    return share(what, len(hits), len(done), note=note, **goal)
 
 
 def said(one):
@@ -224,10 +245,10 @@ def dropped():
 def own_faults(done, lost_packets, cores, options):
     lags = sorted(one.lag_s for one in done)
     failures = Counter(word for one in done for word in one.failures)
-    clean = ", ".join(f"{count} {word}" for word, count in failures.items()) or "none"
+    failed = ", ".join(f"{count} {word}" for word, count in failures.items()) or "none"
     return (
-        f"Own faults: {lost_packets} datagrams dropped by the kernel of "
-        f"{2 * sum(one.sent for one in done)} in flows; failed trials: {clean}; worst loop lag of "
+        f"Seeds from {options.seed}. Own faults: {lost_packets} datagrams dropped by the kernel of "
+        f"{2 * sum(one.sent for one in done)} in flows; failed trials: {failed}; worst loop lag of "
         f"a run {lags[len(lags) // 2] * 1e3:.0f} ms (median), {lags[-1] * 1e3:.0f} ms (most). "
         f"{options.processes} processes, {options.at_once} runs at once in each, "
         f"{cores:.0%} of a core."
@@ -238,7 +259,8 @@ def say(line):
     sys.stderr.write(line + "\n")
 
 
-def main(options):
+def make(options):
+    """Carry out all runs; return them by row, and how the machine did."""
     begun, before = time.monotonic(), dropped()
     with ProcessPoolExecutor(options.processes) as pool:
         parts = list(pool.map(play, repeat(options), range(options.processes)))
@@ -246,11 +268,19 @@ def main(options):
     for row, one in chain.from_iterable(done for done, _ in parts):
         by_row[row].append(one)
     cores = sum(cpu_s for _, cpu_s in parts) / (time.monotonic() - begun)
-    return Report(
-        title="Calls through real sockets",
-        rows=tuple(table_row(row, by_row[row], options) for row in sorted(by_row)),
-        notes=(own_faults(list(chain(*by_row.values())), dropped() - before, cores, options),),
-    ).text()
+    note = own_faults(list(chain(*by_row.values())), dropped() - before, cores, options)
+    if options.keep:
+        (options.keep / NOTE).write_text(note)
+    return by_row, note
+
+
+def main(options):
+    if options.kept:
+        by_row, note = judge_again(options.kept), (options.kept / NOTE).read_text()
+    else:
+        by_row, note = make(options)
+    rows = tuple(table_row(row, by_row[row]) for row in ROWS if by_row[row])
+    return Report(title="Calls through real sockets", rows=rows, notes=(note,)).text()
 
 
 if __name__ == "__main__":
@@ -259,10 +289,6 @@ if __name__ == "__main__":
     parser.add_argument("--at-once", type=int, default=25, help="runs in each process")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20250815)
-    parser.add_argument("--keep", type=Path, help="folder for the records")
-    parser.add_argument("--table", type=Path, help="file for the table, besides standard output")
-    chosen = parser.parse_args()
-    text = main(chosen)
-    sys.stdout.write(text)
-    if chosen.table:
-        chosen.table.write_text(text)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the records go")
+    parser.add_argument("--from", dest="kept", type=Path, metavar="FOLDER", help="judge these")
+    sys.stdout.write(main(parser.parse_args()))
