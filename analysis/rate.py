@@ -45,6 +45,7 @@ _QUANTILE: Final = 0.75
 _METHOD_ERROR: Final = 0.03
 #: Rates of one limiter agree within a tenth.
 REPEATABLE: Final = 0.10
+_ROBUST_FROM: Final = 5
 _STRAY_FROM: Final = 4
 #: Least wait for a lost packet that nothing else tells of, after a round trip (Linux; RFC 6298
 #: asks for a second). Tokens that the bucket cannot hold until then are lost to TCP.
@@ -242,7 +243,7 @@ def estimate(
     if not len(rates):
         return None
     value = float(np.quantile(rates, _QUANTILE))
-    unfilled = spread(rates) > REPEATABLE or (
+    unfilled = not _repeats(rates) or (
         rtt_s is not None and _overflows(transfers, value, (rtt_s + _TIME_OUT_S) / flows)
     )
     if len(rates) < 3:  # noqa: PLR2004 - two values have no spread worth the name
@@ -264,12 +265,23 @@ def spread(values: Array) -> float:
         values: positive numbers, at least one.
 
     Returns:
-        Standard deviation over mean; of four and more values without the one farthest out, so that
-        one stray transfer does not hide that the others agree.
+        Standard deviation over mean; of five and more values by the median absolute deviation,
+        so that one stray transfer does not hide that the others agree.
     """
-    if len(values) >= _STRAY_FROM:
-        values = np.delete(values, np.argmax(np.abs(values - np.median(values))))
-    return float(np.std(values) / np.mean(values))
+    if len(values) < _ROBUST_FROM:
+        return float(np.std(values) / np.mean(values))
+    middle = np.median(values)
+    return float(1.4826 * np.median(np.abs(values - middle)) / middle)
+
+
+def _repeats(rates: Array) -> bool:
+    """Whether rates agree; of four and more, without the one farthest out.
+
+    The median absolute deviation would pass over two of five.
+    """
+    if len(rates) >= _STRAY_FROM:
+        rates = np.delete(rates, np.argmax(np.abs(rates - np.median(rates))))
+    return bool(np.std(rates) <= REPEATABLE * np.mean(rates))
 
 
 def _overflows(transfers: Sequence[Series], rate_bps: float, wait_s: float) -> bool:
