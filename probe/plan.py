@@ -35,19 +35,19 @@ _ORDER: Final[tuple[Subject, ...]] = ("fetch", "upload", "reach", "call")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """One run: its sessions in order."""
+    """One run: its sessions in order; a brief one moves next to nothing, beside the others."""
 
     sessions: tuple[Session, ...]
 
     @property
     def bytes(self) -> int:
         """What it moves on a clean line."""
-        return sum(session.pair_bytes * session.usual_pairs for session in self.sessions)
+        return sum(s.pair_bytes * s.usual_pairs for s in self.sessions if not s.brief)
 
     @property
     def seconds(self) -> float:
         """How long it takes on a clean line."""
-        return sum(session.pair_s * session.usual_pairs for session in self.sessions)
+        return sum(s.pair_s * s.usual_pairs for s in self.sessions if not s.brief)
 
     @property
     def services(self) -> tuple[str, ...]:

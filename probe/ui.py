@@ -198,7 +198,7 @@ def cost(plan: Plan, left_bytes: int) -> str:
         plan: the sessions.
         left_bytes: what the budget leaves; a plan that usually needs more ends there.
     """
-    share = min(1.0, left_bytes / plan.bytes)
+    share = min(1.0, left_bytes / max(plan.bytes, 1))
     services = len(plan.services)
     minutes = max(1, round(share * plan.seconds / 60))
     size = _size(plan.bytes)
