@@ -57,7 +57,7 @@ def undecided(case: FetchCase) -> Conclusion:
         return unsure(case, "no pair of a target and a control was complete")
     if guards.scatters(case.compared):
         return unsure(case, swing(case))
-    if case.wild:
+    if 0 < len(case.wild) < len(case.compared):
         missing = f"{_some_slow(case)}, which may be chance ({sentences.GRADES[case.grade]})"
     else:
         missing = (

@@ -78,7 +78,7 @@ def _objection(case: FetchCase, slow: FetchCase, slower: Slowdown) -> Conclusion
 def _is_noise(case: FetchCase) -> bool:
     """Whether so noisy a line as the controls show explains the slowdown."""
     noise = guards.noise(case.compared, case.reading.evidence.scale)
-    if noise is None:
+    if noise is None or guards.stand_apart(case.compared, case.compared):
         return False
     return sequential.decide(judge_fetch.weigh(case.compared, noise)) != "slower"
 
@@ -89,6 +89,7 @@ def _throttled(case: FetchCase, slow: FetchCase, slower: Slowdown) -> Conclusion
         mechanism.Transfers(
             targets=[c.target for c in slow.compared],
             marks=[policing.marks(fetch) for fetch in _transfers(slow.pairs)],
+            arrivals=[rate.series(fetch) for fetch in _transfers(slow.pairs)],
             controls=[c.control for c in slow.compared],
             # Which of several parallel connections are slowed is a toss where only some are.
             loads=() if partial else loads(case.beside, case.compared),
@@ -99,7 +100,7 @@ def _throttled(case: FetchCase, slow: FetchCase, slower: Slowdown) -> Conclusion
     odds = sequential.log_evidence(case.reading.evidence)
     stopped = answer.mechanism == "frozen" or not judge_fetch.medians_bps(slow.compared)[0]
     held = f", held to {sentences.rate(limit)}" if limit else ""
-    proxied = sentences.BEHIND_PROXY if all(c.target.proxied for c in slow.compared) else ""
+    proxied = _proxied(slow, answer)
     return Conclusion(
         verdict="throttled",
         mechanism=answer.mechanism,
@@ -175,3 +176,10 @@ def loads(parallel: Sequence[Measurement], compared: Sequence[Comparison]) -> tu
         for (count, _), flows in groups.items()
     )
     return (*single, *several)
+
+
+def _proxied(slow: FetchCase, answer: Answer) -> str:
+    """Say so where the mechanism could not be read from packets, because a proxy is in between."""
+    by_packets = answer.mechanism not in ("frozen", "delayed")
+    behind = all(c.target.proxied for c in slow.compared)
+    return sentences.BEHIND_PROXY if by_packets and behind else ""

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from probe import failure
 from probe.measurement import Fetch, Measurement
 
 #: A transfer without a byte for this long has stopped; a policer at 100 kbit/s lets a packet
@@ -71,7 +72,8 @@ def figures(trial: Measurement) -> FetchFigures:
     complete = trial.failure is None and fetch.censored in (None, "bytes")
     silence = _silence_s(fetch)
     arrived = answer_bytes(fetch)
-    stopped = arrived > 0 and (trial.failure is not None or silence >= STALL_S)
+    broken = trial.failure not in (None, failure.TIMEOUT)
+    stopped = arrived > 0 and (broken or silence >= STALL_S)
     proxied = is_proxied(fetch)
     upward = fetch.direction == "up"
     return FetchFigures(

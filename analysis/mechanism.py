@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from analysis import freezes, policing, rate
+from analysis import freezes, limiter, policing, rate
 from analysis.conclusion import Want
 from analysis.fetches import BEGUN_BYTES, FetchFigures, central
 from analysis.finding import Mechanism
@@ -39,6 +39,8 @@ _VOTES: Final = 2
 #: still be under way.
 STOP_SPREAD_BYTES: Final = 2 * 1460
 _REPEATS: Final = 3
+#: A body that runs so many times slower than its control's is slow itself, whatever it waited for.
+_USUAL_PACE: Final = 2.0
 _ALIKE: Final = 5
 
 
@@ -64,13 +66,14 @@ class Load(msgspec.Struct, frozen=True):
 class Transfers(msgspec.Struct, frozen=True, kw_only=True):
     """What a mechanism is read from.
 
-    Figures and policer's marks of the target transfers, figures of their controls,
+    Figures, policer's marks and arrivals of the target transfers, figures of their controls,
     parallel-connection trials of the target and what freeze tests say, if any were made.
     """
 
     targets: Sequence[FetchFigures]
     marks: Sequence[Marks]
     controls: Sequence[FetchFigures]
+    arrivals: Sequence[rate.Series] = ()
     loads: Sequence[Load] = ()
     counted: Counted | None = None
 
@@ -150,17 +153,31 @@ def _delayed(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) 
             "s, its bytes trickling in",
         )
 
-    def before(figures: Sequence[FetchFigures]) -> float:
-        return median([f.setup_s + (f.first_byte_s or 0.0) for f in figures])
-
-    lost = median([t.spent_s for t in targets]) - median([c.spent_s for c in controls])
-    waited = before(targets) - before(controls)
-    if lost <= 0.0 or waited < lost / 2.0 or any(not t.complete for t in targets):
+    if any(not t.complete and t.size_bytes for t in targets) or not _runs(targets, controls):
         return None
+    lost = median([t.spent_s for t in targets]) - median([c.spent_s for c in controls])
+    waited = median(map(_waited_s, targets)) - median(map(_waited_s, controls))
+    if lost <= 0.0 or waited < lost / 2.0:
+        return None
+    then = "then it runs as usual" if any(t.size_bytes for t in targets) else "if it comes at all"
     return Answer(
         mechanism="delayed",
-        because=f"{waited:.1f} s more pass before the first byte, then it runs as usual",
+        because=f"{waited:.1f} s more pass before the first byte, {then}",
     )
+
+
+def _runs(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -> bool:
+    """Whether what came of the targets' bodies came at about the controls' pace."""
+    mine = central([t.late_goodput_bps for t in targets if t.size_bytes])
+    usual = central([c.late_goodput_bps for c in controls])
+    return mine is None or usual is None or _USUAL_PACE * mine >= usual
+
+
+def _waited_s(figures: FetchFigures) -> float:
+    """Seconds to the first byte of the answer; all of them where none came."""
+    if figures.first_byte_s is None and not figures.size_bytes:
+        return figures.spent_s
+    return figures.setup_s + (figures.first_byte_s or 0.0)
 
 
 def _queued(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -> Answer | None:
@@ -196,7 +213,7 @@ def _rtt_growth(figures: FetchFigures) -> float | None:
 
 def _dropped(transfers: Transfers) -> Answer | None:
     """Drops without a queue: by a policer or at random; ``None`` where neither shows."""
-    rates = [t.late_goodput_bps for t in transfers.targets if t.late_goodput_bps]
+    rates = [t.late_goodput_bps for t in transfers.targets if t.late_goodput_bps and t.size_bytes]
     if len(rates) < _REPEATS:
         return None
     drops = central([t.out_of_order_ratio for t in transfers.targets])
@@ -204,13 +221,15 @@ def _dropped(transfers: Transfers) -> Answer | None:
     marked = sum(mark.policed for mark in transfers.marks)
     dropped = drops is not None and drops >= policing.DROP_RATIO
     steady = rate.spread(np.array(rates)) <= (STEADY if drops is None else _STEADY_DROPS)
-    limited = shared is not False and (marked >= _VOTES or (steady and (drops is None or dropped)))
+    even = steady and (drops is None or dropped)
+    held = limiter.is_held(transfers.targets, transfers.arrivals)
+    limited = shared is not False and (marked >= _VOTES or even or held)
     if limited or (shared is False and _are_limited_alike(rates, transfers.loads)):
         return Answer(
             mechanism="policed",
             because="packets over a fixed rate are dropped and none are queued",
         )
-    if dropped:
+    if drops is not None and dropped and limiter.is_chance(transfers.targets, drops):
         return Answer(
             mechanism="random_loss",
             because=f"{drops:.0%} of packets are lost or late, without a queue and without a "

@@ -17,7 +17,7 @@ GRADES: Final = {
     "D": "grade D: only the past",
 }
 #: What a finding of a slowdown rests on where the kernel's figures are of a proxy near by.
-BEHIND_PROXY: Final = "; connections end at a proxy near by, so packets themselves tell nothing"
+BEHIND_PROXY: Final = "; connections end at a proxy near by, so this is read from their pace alone"
 #: Versions of HTTP that are worth a word, oldest first.
 VERSIONS: Final = {"h2": "HTTP/2", "h3": "QUIC"}
 _LARGEST_ODDS: Final = 1e6

@@ -19,7 +19,7 @@ from builders import (
 from analysis.finding import from_json, to_json
 from analysis.verdict import advise, judge
 from probe import failure
-from probe.measurement import Host, RttSample
+from probe.measurement import Host, RttSample, Timeline
 
 
 def rounds(build, count=3, **fields):
@@ -70,6 +70,32 @@ def test_random_loss_has_no_rate_of_its_own():
     assert advise(session(targets)).want == "parallel"
 
 
+def test_a_policer_that_puts_few_packets_out_of_order_is_told_by_its_pace():
+    finding = judge(session(rounds(policed, out_of_order=0.012)))
+    assert finding.mechanism == "policed"
+    assert not finding.rate_bps.lower_bound
+
+
+def test_a_server_that_paces_itself_drops_nothing_and_is_no_policer():
+    assert judge(session(rounds(policed, out_of_order=0.0))).mechanism == "unclassified"
+
+
+def test_random_loss_whose_rates_are_alike_by_chance_is_no_policer():
+    targets = [
+        fetch(number=n, arrivals=lossy_arrivals(bps, n), out_of_order=0.17)
+        for n, bps in enumerate((1.5e6, 1.6e6, 1.7e6))
+    ]
+    assert judge(session(targets)).mechanism == "random_loss"
+
+
+def test_drops_too_few_to_slow_anyone_by_chance_are_not_called_random_loss():
+    targets = [
+        fetch(number=n, arrivals=lossy_arrivals(bps, n), out_of_order=0.06)
+        for n, bps in enumerate((0.3e6, 0.45e6, 0.7e6))
+    ]
+    assert judge(session(targets)).mechanism == "unclassified"
+
+
 def test_transfers_that_stop_at_one_point_are_frozen():
     stops = bucket_arrivals(40e6, 1e9, 14_480)
     targets = rounds(fetch, arrivals=stops, cut_s=15.0)
@@ -91,6 +117,31 @@ def test_a_late_first_byte_is_a_delay():
     targets = rounds(fetch, ttfb_s=2.6)
     finding = judge(session(targets))
     assert (finding.verdict, finding.mechanism) == ("throttled", "delayed")
+
+
+def test_a_handshake_that_took_longer_does_not_make_a_slow_body_a_delay():
+    targets = [
+        fetch(number=n, arrivals=lossy_arrivals(bps, n), out_of_order=0.17, ttfb_s=1.5)
+        for n, bps in enumerate((1.8e6, 2.6e6, 3.4e6))
+    ]
+    assert judge(session(targets)).mechanism == "random_loss"
+
+
+def test_a_handshake_that_leaves_no_time_for_an_answer_is_a_delay():
+    crawled = Timeline(t_s=(0.0, 6.0, 9.0, 12.0), bytes=(0, 1203, 1714, 1714))
+    cut = {
+        "request_t_s": 6.0,
+        "tls_s": 5.95,
+        "ttfb_s": None,
+        "body_bytes": 0,
+        "censored": "judge",
+        "timeline": crawled,
+        "duration_s": 12.0,
+    }
+    targets = rounds(fetch, fetch_fields=cut)
+    finding = judge(session(targets))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "delayed")
+    assert finding.rate_bps is None
 
 
 @pytest.mark.parametrize(
