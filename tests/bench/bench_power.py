@@ -211,20 +211,24 @@ def heard(judge, trials):
     return trials
 
 
-def table_row(row, done):
-    air, censored = row
-    hits = [one for one in done if one.verdict == "call_degraded"]
-    if CENSORS[censored]:
-        hits = [one for one in hits if one.pairs <= MOST_PAIRS]
-    what = f"{air}, {censored}: "
-    what += f"found in {MOST_PAIRS} pairs or fewer" if CENSORS[censored] else "false findings"
-    note = f"{sum(one.pairs for one in done) / len(done):.2f} pairs on average; "
-    note += ", ".join(f"{count} {word}" for word, count in Counter(map(said, done)).most_common())
+def table_rows(row, done):
+    title = f"{row[0]}, {row[1]}"
     packets = sum(one.sent for one in done) / 2
     lost = [sum(one.lost[arm] for one in done) / packets for arm in range(2)]
+    verdicts = Counter(map(said, done)).most_common()
+    note = f"{sum(one.pairs for one in done) / len(done):.2f} pairs on average; "
+    note += ", ".join(f"{count} {word}" for word, count in verdicts)
     note += f"; lost {lost[0]:.2%} of the shape's packets, {lost[1]:.2%} of the others"
-    goal = {"target": 0.99} if CENSORS[censored] else {"target": 1 / 500, "sense": "at most"}
-    return share(what, len(hits), len(done), note=note, **goal)
+    hits = [one.pairs for one in done if one.verdict == "call_degraded"]
+    if not CENSORS[row[1]]:
+        what = f"{title}: false findings"
+        return [share(what, len(hits), len(done), target=1 / 500, sense="at most", note=note)]
+    soon = sum(pairs <= MOST_PAIRS for pairs in hits)
+    what = f"{title}: found in {MOST_PAIRS} pairs or fewer"
+    return [
+        share(what, soon, len(done), target=0.99, note=note),
+        share(f"{title}: found", len(hits), len(done)),
+    ]
 
 
 def said(one):
@@ -279,8 +283,8 @@ def main(options):
         by_row, note = judge_again(options.kept), (options.kept / NOTE).read_text()
     else:
         by_row, note = make(options)
-    rows = tuple(table_row(row, by_row[row]) for row in ROWS if by_row[row])
-    return Report(title="Calls through real sockets", rows=rows, notes=(note,)).text()
+    rows = chain.from_iterable(table_rows(row, by_row[row]) for row in ROWS if by_row[row])
+    return Report(title="Calls through real sockets", rows=tuple(rows), notes=(note,)).text()
 
 
 if __name__ == "__main__":
