@@ -153,8 +153,8 @@ def test_a_line_that_gets_a_new_address_mid_call_loses_the_replies_and_no_knowle
         while process.poll() is None and forwarded("nat-a") < 40:
             time.sleep(0.05)
         # Its address gone, masquerading forgets every flow, as it does at a redial.
-        for verb, address in (("del", HOMES["a"][2]), ("add", "198.18.50.13")):
-            run("ip", "-n", name("nat-a"), "address", verb, f"{address}/24", "dev", "out")
+        change = f"address del {HOMES['a'][2]}/24 dev out\naddress add 198.18.50.13/24 dev out\n"
+        run("ip", "-n", name("nat-a"), "-batch", "-", input=change.encode())
         printed, _ = process.communicate(timeout=60)
     (flow,) = json.loads(printed)["flows"]
     fates = flow["call"]["trace"]["fate"]
