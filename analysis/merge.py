@@ -84,7 +84,9 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         since=since or best.since,
         until=until or best.until,
         log_odds=sum(item.log_odds for item in decided or sessions),
-        why=_why(best, len(agreeing), sessions) + _otherwise(best, agreeing),
+        why=_why(best, len(agreeing), sessions)
+        + _keyed(best, sessions)
+        + _otherwise(best, agreeing),
     )
 
 
@@ -99,6 +101,23 @@ def _mechanism(alike: Sequence[Finding]) -> Mechanism | None:
 def _clears_the_name(item: Finding) -> bool:
     """Whether it says only that the name triggers nothing: an address may all the same."""
     return item.kind == "fetch" and item.grade == "B" and item.verdict == "normal"
+
+
+def _keyed(best: Finding, sessions: Sequence[Finding]) -> str:
+    """Say what a slowdown is keyed to, where asking the same server otherwise tells.
+
+    A server that is slow under a neutral name too, beside another that is not, is slowed by its
+    address, or slow itself; which of the two, no probe of it can tell.
+    """
+    same_server = [item for item in sessions if item.grade == "A" and item.kind == "fetch"]
+    if best.verdict != "throttled" or best.grade == "A" or not same_server:
+        return ""
+    if all(item.verdict == "slow_line" for item in same_server):
+        return (
+            " Under a neutral name the same server was as slow: it is the address that is slowed "
+            "and not the name, or the server itself is slow."
+        )
+    return ""
 
 
 def _of_one_version(agreeing: Sequence[Finding]) -> list[Finding]:

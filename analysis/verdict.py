@@ -12,6 +12,7 @@ from msgspec import UNSET
 from analysis import conclude_call, conclude_fetch, conclude_reach, sentences
 from analysis.conclusion import Conclusion, Want
 from analysis.finding import Finding, Window
+from analysis.line_guard import heed
 from analysis.messaging import messages_work
 from analysis.pairs import Pair, is_compared, pair_up
 from probe.measurement import Measurement
@@ -114,6 +115,10 @@ def _own(trials: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _conclude(own: Sequence[Measurement], offset: float) -> Conclusion:
+    return heed(_conclude_pairs(own, offset), own[0].service, own)
+
+
+def _conclude_pairs(own: Sequence[Measurement], offset: float) -> Conclusion:
     service, kind, grade = own[0].service, own[0].kind, _grade(own)
     pairs: tuple[Pair, ...] = pair_up(own)
     if kind == "fetch":

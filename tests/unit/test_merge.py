@@ -160,6 +160,20 @@ def test_our_own_server_running_well_does_not_clear_a_service_slowed_by_its_addr
     assert "others: 2 normal" in merged.why
 
 
+def test_a_server_slow_under_either_name_is_throttled_by_its_address():
+    slow = finding("throttled", mechanism="policed", log_odds=8.0)
+    either = finding("slow_line", grade="A", log_odds=-9.0)
+    merged = merge_cell([slow, either])
+    assert (merged.verdict, merged.mechanism, merged.grade) == ("throttled", "policed", "C")
+    assert "the address that is slowed and not the name" in merged.why
+
+
+def test_a_name_that_is_slowed_on_one_server_is_not_said_to_be_an_address():
+    sessions = [finding("throttled"), finding("throttled", grade="A")]
+    assert "address" not in merge_cell(sessions).why
+    assert "address" not in merge_cell([finding("throttled"), finding("normal", grade="A")]).why
+
+
 def test_where_there_is_nothing_else_our_own_server_is_what_counts():
     assert merge_cell([finding("normal", grade="B")]).verdict == "normal"
     assert merge_cell([finding("normal", grade="B", kind="upload")]).verdict == "normal"

@@ -19,7 +19,7 @@ from builders import (
 from analysis.finding import from_json, to_json
 from analysis.verdict import advise, judge
 from probe import failure
-from probe.measurement import Host, RttSample, Timeline
+from probe.measurement import Host, RttSample, TcpInfo, Timeline
 
 
 def rounds(build, count=3, **fields):
@@ -343,6 +343,13 @@ def test_a_busy_machine_is_not_held_against_a_service():
 def test_a_busy_machine_does_not_excuse_a_transfer_no_machine_could_slow():
     busy = Host(loop_lag_s=0.2, cpu_busy_ratio=1.0)
     assert judge(session(rounds(policed, host=busy))).mechanism == "policed"
+
+
+def test_behind_a_proxy_near_by_the_pace_is_what_counts_and_that_is_said():
+    near = {"tcp_info": (TcpInfo(t_s=1.0, min_rtt_s=0.0003, data_segs_in=900, rcv_ooopack=300),)}
+    finding = judge(session(rounds(policed, fetch_fields=near)))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "policed")
+    assert "a proxy near by, so this is read from their pace alone" in finding.why
 
 
 def test_too_few_bytes_show_nothing():
