@@ -30,6 +30,8 @@ from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from probe.exits import CommandError
+
 NO_ASN: Final = 0
 NO_COUNTRY: Final = "ZZ"
 _ROWS_A_BLOCK: Final = 4096
@@ -39,7 +41,7 @@ _DIGITS: Final = 20
 T = TypeVar("T")
 
 
-class TableError(Exception):
+class TableError(CommandError):
     """The table cannot be read; the text says what was found and what to do."""
 
 

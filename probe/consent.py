@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from probe.exits import CommandError, Status
+from probe.exits import CommandError, UsageError
 
 #: Rises with every change of meaning in :data:`TEXT`.
 VERSION: Final = 1
@@ -46,14 +46,13 @@ QUESTION: Final = "Do you agree?"
 Source = Literal["question", "option", "environment"]
 
 
-class ConsentMissing(CommandError):  # noqa: N818 - it is asked for, nothing went wrong
+class ConsentMissing(UsageError):  # noqa: N818 - it is asked for, nothing went wrong
     """Nobody agreed, and nobody can be asked here."""
 
     def __init__(self) -> None:
         super().__init__(
             "no consent is recorded: read what the probe does with probe consent, then agree "
-            f"there, or run with --yes or {SETTING}=yes",
-            Status.USAGE,
+            f"there, or run with --yes or {SETTING}=yes"
         )
 
 
@@ -162,7 +161,7 @@ def agreed_by_setting(environ: Mapping[str, str]) -> bool:
     """
     word = environ.get(SETTING, "").strip().lower()
     if word not in ("", "yes", "no"):
-        raise CommandError(f"{SETTING}: found {word!r}, expected yes or no", Status.USAGE)
+        raise UsageError(f"{SETTING}: found {word!r}, expected yes or no")
     return word == "yes"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -12,10 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from probe.asn_table import TableError
 from probe.bench import Bench, Judge
 from probe.evidence import Evidence
-from probe.exits import CommandError, Status
+from probe.exits import Status
 from probe.ids import uuid7
 from probe.limits import Limits, only_run
 from probe.line import Line
@@ -26,10 +24,10 @@ from probe.plan import Plan, brief_plan
 from probe.recorder import Recorder
 from probe.run import carry_out_plan
 from probe.session_kinds import Session
-from probe.store import RunFile, StoreError, recover
+from probe.signals import cancel_on_signals
+from probe.store import RunFile, recover
 from probe.targets import Targets
 from probe.ui import Emitter, Ended
-from probe.vantage import SettingError
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,15 +60,10 @@ def execute(options: Options, judge: Judge, emitter: Emitter) -> Ended:
     Raises:
         CommandError: the data folder, a setting or the table of networks cannot be used.
     """
-    try:
-        for path in recover(options.data):
-            emitter.say(f"Recovered {path.name} of a probe that was killed.")
-        with only_run(options.data):
-            return asyncio.run(_run(options, judge, emitter))
-    except (StoreError, TableError) as error:
-        raise CommandError(str(error)) from error
-    except SettingError as error:
-        raise CommandError(str(error), Status.USAGE) from error
+    for path in recover(options.data):
+        emitter.say(f"Recovered {path.name} of a probe that was killed.")
+    with only_run(options.data):
+        return asyncio.run(_run(options, judge, emitter))
 
 
 async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:
@@ -80,7 +73,7 @@ async def _run(options: Options, judge: Judge, emitter: Emitter) -> Ended:
         ledger = options.data / "limits.json"
         limits = Limits(ledger, options.budget_bytes, time.monotonic, time.time)
         table = _Table(options.plan, limits, judge, emitter)
-        _cancel_on_signals()
+        cancel_on_signals()
         try:
             vantage = await options.whereabouts(options.targets, limits)
             bench = Bench(
@@ -119,14 +112,6 @@ async def _measure(
         plan = brief_plan(plan, options.targets)
     emitter.begin(vantage, plan, bench.limits.left_bytes)
     return await carry_out_plan(plan, options.targets, bench, table.ended)
-
-
-def _cancel_on_signals() -> None:
-    """Let Ctrl-C and a container's stop end the run in good order."""
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 class _Table:

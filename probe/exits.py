@@ -28,3 +28,14 @@ class CommandError(Exception):
     def __init__(self, sentence: str, status: Status = Status.FAILED) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+class UsageError(CommandError):
+    """What was asked for makes no sense, or a file or setting has a mistake.
+
+    Args:
+        sentence: the text for standard error.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, Status.USAGE)

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from probe import failure
+from probe.exits import UsageError
 from probe.measurement import DnsAnswer
 
 Address = tuple[str, int]
@@ -27,7 +28,7 @@ Address = tuple[str, int]
 _PRIVATE_ENDINGS: Final = (".local", ".localhost", ".internal", ".home.arpa", ".test", ".invalid")
 
 
-class NetworkError(ValueError):
+class NetworkError(UsageError):
     """A ``connect_to`` entry that cannot be understood; says what was found and expected."""
 
 

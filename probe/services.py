@@ -22,6 +22,10 @@ MOST_BYTES: Final = 50_000_000
 #: Names that records use for sessions which belong to no service.
 RESERVED: Final = ("control", "line", "peer")
 
+#: UDP ports a far end reflects calls on unless told otherwise: those of the apps' relays.
+CALL_PORTS: Final = (3478, 1400, 599)
+REPLAY_PORT: Final = 8443
+
 Scope = Literal["foreign", "domestic"]
 
 
@@ -85,7 +89,7 @@ class FarEnd(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     calls: tuple[int, ...] = ()
-    replay: int = 8443
+    replay: int = REPLAY_PORT
     turn: tuple[str, ...] = ()
 
     def page(self, path: str) -> str:

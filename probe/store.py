@@ -25,6 +25,7 @@ from typing import IO, Self
 
 import msgspec
 
+from probe.exits import CommandError
 from probe.measurement import Measurement, SchemaError, decode, encode
 
 FOLDERS = ("tmp", "new", "sent")
@@ -32,7 +33,7 @@ SUFFIX = ".jsonl"
 PACKETS_SUFFIX = ".packets"
 
 
-class StoreError(Exception):
+class StoreError(CommandError):
     """The data folder cannot be used; the text says what was found and what to do."""
 
 

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from probe.exits import UsageError
 from probe.services import (
     HTTP_VERSIONS,
     LEAST_BYTES,
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-class TargetsError(Exception):
+class TargetsError(UsageError):
     """A targets file that cannot be used; ``problems`` holds every mistake, one sentence each."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from typing import Final, get_args
 import msgspec
 
 from probe.asn_table import NO_ASN, NO_COUNTRY, Table
+from probe.exits import UsageError
 from probe.measurement import NetworkType, Vantage
 
 COUNTRY_SETTING: Final = "PROBE_COUNTRY"
@@ -48,7 +49,7 @@ _HOSTING: Final = frozenset(
 )
 
 
-class SettingError(ValueError):
+class SettingError(UsageError):
     """A setting about the vantage that makes no sense: what was found, what was expected."""
 
 

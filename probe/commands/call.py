@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 
-from probe.asn_table import TableError
 from probe.call.order import MAX_DURATION_S, CallOutcome
 from probe.call.peer import PeerOrder, PeerOutcome, Stage, Way, call_peer
 from probe.call.profiles import INTERVAL_S
 from probe.call.shapes import SHAPES
 from probe.call_pairs import call_outcome, flow_bytes, most_bytes
-from probe.commands.options import Names, Size, Span, data_option, option
-from probe.commands.run import FAR_END_CALLS, load_targets
+from probe.commands.options import (
+    Names,
+    Span,
+    WebAddress,
+    budget_option,
+    connect_to_option,
+    data_option,
+    load_targets,
+    option,
+    targets_option,
+    yes_option,
+)
 from probe.consent import ask_or_require
-from probe.exits import CommandError, Status
+from probe.endpoints import parse_url
+from probe.exits import Status, UsageError
 from probe.failure import LOCAL, REFUSED
 from probe.ids import uuid7
-from probe.limits import RUN_BYTES, Limits
+from probe.limits import Limits
 from probe.measurement import Arm
-from probe.network import Network, NetworkError
+from probe.network import Network
 from probe.recorder import Recorder, Trial
-from probe.store import RunFile, StoreError
-from probe.vantage import SettingError
+from probe.services import CALL_PORTS
+from probe.signals import cancel_on_signals
+from probe.store import RunFile
 from probe.whereabouts import find_vantage
 
 #: In the order they are measured; the direct way is the one of interest, the other its control.
@@ -60,12 +69,18 @@ class _Options(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("code")
-@option("--far-end", required=True, metavar="URL", help="The far end where both meet.")
+@option(
+    "--far-end",
+    type=WebAddress(),
+    required=True,
+    metavar="URL",
+    help="The far end where both meet.",
+)
 @option(
     "--calls",
     "port",
     type=click.IntRange(1, 65_535),
-    default=FAR_END_CALLS[0],
+    default=CALL_PORTS[0],
     help="Its UDP port for calls; both take the same one.",
 )
 @option(
@@ -79,22 +94,11 @@ class _Options(msgspec.Struct, frozen=True, kw_only=True):
 @option("--shape", type=click.Choice(tuple(SHAPES)), default="random", help="Whose bytes.")
 @option("--duration", type=Span(), default=20.0, metavar="20s", help="Length of each call.")
 @option("--patience", type=Span(), default=120.0, metavar="2min", help="Wait for the other one.")
-@option(
-    "--targets",
-    "targets_file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Names the neutral relays that tell which network this is.",
-)
+@targets_option
 @data_option
-@option("--budget", type=Size(), default=RUN_BYTES, metavar="50MB", help="Most bytes to move.")
-@option(
-    "--connect-to",
-    default="",
-    metavar="HOST:PORT=ADDR:PORT,..",
-    help="Reach a host elsewhere; for labs.",
-)
-@option("--yes", is_flag=True, help="Give consent without being asked.")
+@budget_option
+@connect_to_option
+@yes_option
 def call(**given: Any) -> int:
     """Call another volunteer who runs the same command with the same CODE.
 
@@ -104,34 +108,18 @@ def call(**given: Any) -> int:
     options = _prepare(given)
     ask_or_require(yes=given["yes"])
     click.echo(_NOTICE, err=True)
-    try:
-        return asyncio.run(_call(options))
-    except (StoreError, TableError) as error:
-        raise CommandError(str(error)) from error
-    except SettingError as error:
-        raise CommandError(str(error), Status.USAGE) from error
+    return asyncio.run(_call(options))
 
 
 def _prepare(given: dict[str, Any]) -> _Options:
     """Check everything a person can get wrong."""
-    host = urlsplit(given["far_end"]).hostname
-    if not host:
-        raise CommandError(
-            f"--far-end: found {given['far_end']!r}, expected a URL such as https://far.example",
-            Status.USAGE,
-        )
     if given["duration"] > MAX_DURATION_S:
-        raise CommandError(
-            f"--duration: found {given['duration']:g} s, expected up to {MAX_DURATION_S:g} s",
-            Status.USAGE,
+        raise UsageError(
+            f"--duration: found {given['duration']:g} s, expected up to {MAX_DURATION_S:g} s"
         )
-    try:
-        network = Network.from_options(given["connect_to"])
-    except NetworkError as error:
-        raise CommandError(str(error), Status.USAGE) from error
     order = PeerOrder(
         code=given["code"],
-        host=host,
+        host=parse_url(given["far_end"]).host,
         port=given["port"],
         patience_s=given["patience"],
         profile=given["profile"],
@@ -144,16 +132,13 @@ def _prepare(given: dict[str, Any]) -> _Options:
         ways=tuple(way for way in _WAYS if way in given["ways"]),
         data=given["data"],
         budget_bytes=given["budget"],
-        network=network,
+        network=Network.from_options(given["connect_to"]),
         targets_file=given["targets_file"],
     )
 
 
 async def _call(options: _Options) -> Status:
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    cancel_on_signals()
     limits = Limits(options.data / "limits.json", options.budget_bytes, time.monotonic, time.time)
     run = uuid7(time.time())
     with RunFile(options.data, run) as file:

@@ -15,8 +15,7 @@ import msgspec
 
 from probe import consent
 from probe.clock import enable_stamps
-from probe.commands.options import data_option
-from probe.commands.run import load_targets
+from probe.commands.options import data_option, load_targets
 from probe.exits import Status
 from probe.fetch import tcp_info
 

@@ -10,6 +10,11 @@ from typing import Any, Final
 
 import click
 
+from probe.endpoints import EndpointError, parse_url
+from probe.limits import RUN_BYTES
+from probe.resources import configs
+from probe.targets import Targets, load
+
 _SIZES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SPANS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -39,6 +44,58 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
         default=_default_data,
         help="Folder for the results.",
     )(command)
+
+
+def targets_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--targets``: the file to read, see :func:`load_targets`."""
+    return option(
+        "--targets",
+        "targets_file",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="What to measure; the file that comes with the program when left out.",
+    )(command)
+
+
+def budget_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--budget``."""
+    return option(
+        "--budget",
+        type=Size(),
+        default=RUN_BYTES,
+        metavar="50MB",
+        help="Most bytes a run may move.",
+    )(command)
+
+
+def connect_to_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--connect-to``."""
+    return option(
+        "--connect-to",
+        default="",
+        metavar="HOST:PORT=ADDR:PORT,..",
+        help="Reach a host elsewhere; for labs.",
+    )(command)
+
+
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--yes``."""
+    return option("--yes", is_flag=True, help="Give consent without being asked.")(command)
+
+
+def load_targets(path: Path | None) -> Targets:
+    """Read a targets file, or the one that comes with the program.
+
+    Args:
+        path: the file, or None.
+
+    Returns:
+        The validated targets.
+
+    Raises:
+        TargetsError: the file cannot be used; every mistake is named.
+    """
+    return load(path or configs() / "targets.toml")
 
 
 def _default_data() -> Path:
@@ -77,6 +134,20 @@ class Span(click.ParamType[float]):
         if not found or not float(found[1]):
             self.fail(f"found {value!r}, expected a span such as 6h or 30min", param, ctx)
         return float(found[1]) * _SPANS_S[found[2]]
+
+
+class WebAddress(click.ParamType[str]):
+    """A URL of a web server: ``https://far.example``."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take it as it is, if it is one."""
+        try:
+            parse_url(str(value))
+        except EndpointError as error:
+            self.fail(f"found {value!r}, expected {error}", param, ctx)
+        return str(value)
 
 
 class Names(click.ParamType[tuple[str, ...]]):

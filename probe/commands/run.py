@@ -5,32 +5,38 @@ from __future__ import annotations
 import random
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import click
 import msgspec
 
 from probe.bench import Judge
-from probe.commands.options import Names, Size, Span, data_option, option, unknown_name
+from probe.commands.options import (
+    Names,
+    Span,
+    WebAddress,
+    budget_option,
+    connect_to_option,
+    data_option,
+    load_targets,
+    option,
+    targets_option,
+    unknown_name,
+    yes_option,
+)
 from probe.consent import ask_or_require
-from probe.endpoints import EndpointError, parse_url
 from probe.execute import Options, execute
-from probe.exits import CommandError, Status
-from probe.fetch.capture import CaptureError, check_rights
-from probe.limits import RUN_BYTES
-from probe.network import Network, NetworkError
+from probe.exits import Status, UsageError
+from probe.fetch.capture import check_rights
+from probe.network import Network
 from probe.plan import Plan, all_hosts, make_plan
-from probe.resources import configs
-from probe.targets import FarEnd, Targets, TargetsError, load
+from probe.services import CALL_PORTS, FarEnd, Targets
 from probe.ui import Emitter, Human, Json, cost
 from probe.whereabouts import find_vantage
 
 #: What is measured unless --kinds says otherwise; uploads only where they are asked for.
 USUAL: Final = ("fetch", "call", "reach")
 KINDS: Final = (*USUAL, "upload")
-#: UDP ports a far end reflects calls on when only its URL is given.
-FAR_END_CALLS: Final = (3478, 1400, 599)
 #: A script that waits for a finding is told of it before it is told that something was left out.
 _COUNTED: Final = (Status.DONE, Status.PARTIAL)
 #: An unattended probe never asks on the hour: each pause is this share longer or shorter.
@@ -38,13 +44,7 @@ _JITTER: Final = 0.2
 
 
 @click.command()
-@option(
-    "--targets",
-    "targets_file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="What to measure; the file that comes with the program when left out.",
-)
+@targets_option
 @option("--only", type=Names(), default=(), metavar="NAME,..", help="Only these services.")
 @option(
     "--kinds",
@@ -61,18 +61,11 @@ _JITTER: Final = 0.2
     metavar="6h",
     help="Measure again and again, about this far apart.",
 )
-@option(
-    "--budget", type=Size(), default=RUN_BYTES, metavar="50MB", help="Most bytes a run may move."
-)
-@option("--far-end", default=None, metavar="URL", help="Use this far end.")
-@option(
-    "--connect-to",
-    default="",
-    metavar="HOST:PORT=ADDR:PORT,..",
-    help="Reach a host elsewhere; for labs.",
-)
+@budget_option
+@option("--far-end", type=WebAddress(), default=None, metavar="URL", help="Use this far end.")
+@connect_to_option
 @option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
-@option("--yes", is_flag=True, help="Give consent without being asked.")
+@yes_option
 @option("--dry-run", is_flag=True, help="Say what would be contacted and what it costs.")
 @option(
     "--exit-on-finding",
@@ -128,13 +121,10 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
     for name in given["only"]:
         if name not in targets.services:
             sentence = unknown_name(name, tuple(targets.services))
-            raise CommandError(f"--only: {sentence}", Status.USAGE)
-    try:
-        network = Network.from_options(given["connect_to"])
-    except NetworkError as error:
-        raise CommandError(str(error), Status.USAGE) from error
+            raise UsageError(f"--only: {sentence}")
+    network = Network.from_options(given["connect_to"])
     if given["pcap"]:
-        _check_packets()
+        check_rights()
     seed = random.getrandbits(32) if given["seed"] is None else given["seed"]
     options = Options(
         targets=targets,
@@ -150,29 +140,17 @@ def _prepare(given: dict[str, Any]) -> tuple[Options, Emitter]:
 
 
 def _with_far_end(targets: Targets, url: str) -> Targets:
-    try:
-        parse_url(url)
-    except EndpointError as error:
-        raise CommandError(f"--far-end: found {url!r}, expected {error}", Status.USAGE) from error
-    known = targets.far_end or FarEnd(url=url, calls=FAR_END_CALLS)
+    known = targets.far_end or FarEnd(url=url, calls=CALL_PORTS)
     return msgspec.structs.replace(targets, far_end=msgspec.structs.replace(known, url=url))
-
-
-def _check_packets() -> None:
-    try:
-        check_rights()
-    except CaptureError as error:
-        raise CommandError(str(error), Status.USAGE) from error
 
 
 def _plan(targets: Targets, seed: int, given: dict[str, Any]) -> Plan:
     rng = random.Random(seed)  # noqa: S311 - an order, not a secret
     plan = make_plan(targets, rng, only=given["only"], kinds=given["kinds"])
     if not plan.sessions:
-        raise CommandError(
+        raise UsageError(
             f"found nothing to measure for --kinds {','.join(given['kinds'])}, expected a service "
-            "with such endpoints: see probe targets list",
-            Status.USAGE,
+            "with such endpoints: see probe targets list"
         )
     return plan
 
@@ -181,24 +159,6 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
     seed = options.seed + 1
     plan = _plan(options.targets, seed, given)
     return msgspec.structs.replace(options, seed=seed, plan=plan)
-
-
-def load_targets(path: Path | None) -> Targets:
-    """Read a targets file, or the one that comes with the program.
-
-    Args:
-        path: the file, or None.
-
-    Returns:
-        The validated targets.
-
-    Raises:
-        CommandError: the file cannot be used; every mistake is named.
-    """
-    try:
-        return load(path or configs() / "targets.toml")
-    except TargetsError as error:
-        raise CommandError("\n".join(error.problems), Status.USAGE) from error
 
 
 def _describe(options: Options) -> None:

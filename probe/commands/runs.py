@@ -13,7 +13,7 @@ import click
 from probe import store
 from probe.bench import Judge
 from probe.commands.options import data_option
-from probe.exits import CommandError, Status
+from probe.exits import UsageError
 from probe.measurement import Measurement
 from probe.store import Contents, read, run_files
 from probe.ui import Human, place
@@ -75,10 +75,9 @@ def _find(data: Path, run: str) -> Path:
     """Find a run by the beginning of its name."""
     found = [path for path in run_files(data) if path.stem.startswith(run)]
     if len(found) != 1:
-        raise CommandError(
+        raise UsageError(
             f"found {len(found)} runs that begin with {run!r} in {data}, expected one: "
-            "see probe list",
-            Status.USAGE,
+            "see probe list"
         )
     return found[0]
 

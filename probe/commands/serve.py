@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
 import click
 
 from probe.call.order import MISSING
 from probe.commands.options import Names, option
-from probe.exits import CommandError, Status
+from probe.exits import CommandError, Status, UsageError
 from probe.farend import FarEndConfig, RunningFarEnd, WebRtcLimits
 from probe.farend import serve as open_far_end
 from probe.farend.webrtc import is_possible
+from probe.services import CALL_PORTS, REPLAY_PORT
+from probe.signals import on_signals
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -24,7 +25,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @option(
     "--calls",
     type=Names(),
-    default=("3478", "1400", "599"),
+    default=tuple(map(str, CALL_PORTS)),
     metavar="PORT,..",
     help="UDP ports that reflect calls.",
 )
@@ -36,7 +37,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="UDP ports that answer STAMP (RFC 8762: 862) for routers' own tools; none by default.",
 )
 @option("--webrtc", is_flag=True, help="Take WebRTC calls too; needs the extra webrtc.")
-@option("--replay-port", type=int, default=8443, help="TCP port that answers replays.")
+@option("--replay-port", type=int, default=REPLAY_PORT, help="TCP port that answers replays.")
 @option("--certificate", type=_FILE, required=True, help="Certificate chain, PEM.")
 @option("--key", type=_FILE, required=True, help="Its private key, PEM.")
 def serve(
@@ -52,7 +53,7 @@ def serve(
 ) -> int:
     """Be a far end until interrupted. It writes no client's address anywhere."""
     if webrtc and not is_possible():
-        raise CommandError(f"--webrtc: {MISSING}", Status.USAGE)
+        raise UsageError(f"--webrtc: {MISSING}")
     config = FarEndConfig(
         host=host,
         https_port=https_port,
@@ -69,8 +70,7 @@ def serve(
 
 async def _serve(config: FarEndConfig) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_signals(stop.set)
     try:
         async with open_far_end(config) as running:
             click.echo(_describe(running, webrtc=config.webrtc is not None), err=True)
@@ -94,4 +94,4 @@ def _describe(running: RunningFarEnd, *, webrtc: bool) -> str:
 def _port(flag: str, text: str) -> int:
     if text.isdecimal() and 0 < int(text) < 1 << 16:
         return int(text)
-    raise CommandError(f"{flag}: found {text!r}, expected ports such as 3478,1400", Status.USAGE)
+    raise UsageError(f"{flag}: found {text!r}, expected ports such as 3478,1400")

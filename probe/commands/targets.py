@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from probe.commands.run import load_targets
+from probe.commands.options import load_targets
 from probe.consent import ask_or_require
 from probe.exits import Status
 from probe.limits import Visits

@@ -24,6 +24,7 @@ from probe.farend.stamp import StampReflector
 from probe.farend.udp import Answer, AnsweringSocket
 from probe.farend.web import FETCHES, make_app, quiet_logger
 from probe.farend.webrtc import WebRtcLimits, WebRtcSide
+from probe.services import CALL_PORTS
 
 #: A client that does not say goodbye in TLS is left.
 _GOODBYE_S: Final = 2.0
@@ -50,7 +51,7 @@ class FarEndConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     host: str = "::"
-    calls: tuple[int, ...] = (3478, 1400, 599)
+    calls: tuple[int, ...] = CALL_PORTS
     stamp: tuple[int, ...] = ()
     https_port: int | None = 443
     replay_port: int | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from probe.exits import UsageError
 from probe.fetch.packets import Seen, evidence
 from probe.network import Address
 
@@ -26,7 +27,7 @@ _OUTGOING: Final = 4
 _SO_TIMESTAMPNS: Final = 35
 
 
-class CaptureError(OSError):
+class CaptureError(UsageError):
     """Packets cannot be seen; the text says why and what to do."""
 
 

@@ -92,7 +92,7 @@ async def test_a_third_one_with_the_code_is_sent_away(tmp_path):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("code", "--far-end", "nonsense"), "--far-end: found 'nonsense', expected a URL"),
+        (("code", "--far-end", "nonsense"), "found 'nonsense', expected a URL"),
         (("code",), "--far-end"),
         (("code", "--far-end", "https://far.example", "--duration", "90s"), "up to 60 s"),
         (("code", "--far-end", "https://far.example", "--ways", "dirct"), "did you mean 'direct'"),

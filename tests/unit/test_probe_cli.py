@@ -89,7 +89,7 @@ def test_no_run_without_consent(tmp_path: Path) -> None:
         (("run", "--yes", "--budget", "much"), "expected a size such as 50MB"),
         (("run", "--yes", "--every", "often"), "expected a span such as 6h"),
         (("run", "--yes", "--connect-to", "nonsense"), "nonsense"),
-        (("run", "--yes", "--far-end", "far.example"), "--far-end: found 'far.example'"),
+        (("run", "--yes", "--far-end", "far.example"), "found 'far.example', expected a URL"),
         (("run", "--yes", "--only", ","), "expected at least one name"),
         (("run", "--yes", "--targets", "/nowhere/targets.toml"), "/nowhere/targets.toml"),
         (("run", "--yes", "--only", "vk", "--kinds", "call"), "nothing to measure"),
