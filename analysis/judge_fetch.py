@@ -148,20 +148,34 @@ def log_ratio(
 
     Returns:
         Natural log of target over control goodput; open towards the side that a cut transfer
-        leaves open. ``None`` where there are fewer than 64 kB to compare.
+        leaves open. Two that were both cut are compared at the bytes that both have. ``None``
+        where there are fewer than 64 kB to compare.
     """
-    size = min(_size(target, target_figures), _size(control, control_figures))
+    sides = ((target, target_figures), (control, control_figures))
+    size = min(_size(fetch, seen) for fetch, seen in sides)
+    if all(_falls_short(seen, size) for _, seen in sides):
+        size = min(target_figures.size_bytes, control_figures.size_bytes)
     if size < LEAST_BYTES:
         return None
     times = []
-    for fetch, seen in ((target, target_figures), (control, control_figures)):
-        whole = seen.complete or seen.size_bytes >= size
+    for fetch, seen in sides:
+        whole = not _falls_short(seen, size)
         times.append((fetches.time_to_s(fetch, size) if whole else seen.spent_s, whole))
     (target_s, target_whole), (control_s, control_whole) = times
     if min(target_s, control_s) <= 0.0:
         return None
     value = math.log(control_s / target_s)
     return LogRatio(value if target_whole else -math.inf, value if control_whole else math.inf)
+
+
+def _falls_short(seen: FetchFigures, size: int) -> bool:
+    """Whether the time for so many bytes is only known to be longer than the transfer.
+
+    One that had just as many when it was cut fell short if it had stopped by then.
+    """
+    if seen.complete or seen.size_bytes > size:
+        return False
+    return seen.size_bytes < size or seen.silence_s >= fetches.STALL_S
 
 
 def medians_bps(compared: Sequence[Comparison]) -> tuple[float, float]:

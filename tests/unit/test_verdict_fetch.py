@@ -5,6 +5,7 @@ import re
 from random import Random
 
 import msgspec
+import numpy as np
 import pytest
 from builders import (
     bucket_arrivals,
@@ -17,6 +18,8 @@ from builders import (
 )
 
 from analysis.finding import from_json, to_json
+from analysis.judge_fetch import compare
+from analysis.pairs import Pair
 from analysis.verdict import advise, judge
 from probe import failure
 from probe.measurement import Host, RttSample, TcpInfo, Timeline
@@ -237,6 +240,31 @@ def test_a_control_that_freezes_like_its_target_ends_the_session():
 def test_a_line_that_is_slow_for_both_is_a_slow_line():
     targets = rounds(fetch, bps=300e3)
     assert judge(session(targets, control_bps=(310e3,))).verdict == "slow_line"
+
+
+def both_cut(target_bps, control_bps, count=5):
+    """Pairs of which neither transfer got through in its 30 s."""
+    return [
+        fetch(arm, number, bps=bps, size=2_000_000, cut_s=30.0)
+        for number in range(count)
+        for arm, bps in (("target", target_bps), ("control", control_bps * (1 + 0.02 * number)))
+    ]
+
+
+def test_two_transfers_that_were_both_cut_are_compared_at_the_bytes_both_had():
+    alike = both_cut(99e3, 99e3)
+    assert advise(alike).stop
+    assert judge(alike).verdict == "slow_line"
+    assert judge(both_cut(60e3, 450e3)).verdict == "throttled"
+
+
+def test_a_transfer_that_stopped_is_not_timed_by_its_last_byte():
+    early = (np.array([0.1, 0.2]), np.array([40_000, 80_000]))
+    stopped = fetch(arrivals=early, size=2_000_000, cut_s=30.0)
+    steady = fetch("control", bps=99e3, size=2_000_000, cut_s=30.0)
+    ratio = compare(Pair(stopped, steady)).log_ratio
+    assert ratio.low == -math.inf
+    assert ratio.high == pytest.approx(math.log(80_000 * 8 / 99e3 / 30.0), abs=0.1)
 
 
 def test_a_plan_limit_is_normal_because_it_holds_for_both():
