@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from probe import failure
+from probe.endpoints import parse_address
 from probe.exits import UsageError
 from probe.measurement import DnsAnswer
 
@@ -144,13 +145,13 @@ def parse_connect_to(text: str) -> dict[Address, Address]:
     Raises:
         NetworkError: an entry is malformed, or its right side is not a literal address.
     """
-    entries = {}
+    entries: dict[Address, Address] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         wanted, _, there = entry.partition("=")
         try:
-            address = split_address(there)
-            ipaddress.ip_address(address[0])
-            host, port = split_address(wanted)
+            address = parse_address(there)
+            ipaddress.ip_address(address.host)
+            host, port = parse_address(wanted)
         except ValueError as error:
             raise NetworkError(
                 f"connect-to: found {entry!r} ({error}), expected HOST:PORT=ADDRESS:PORT, "
@@ -176,25 +177,6 @@ def parse_login(text: str) -> tuple[str, str] | None:
     if text and not (username and credential):
         raise NetworkError("PROBE_TURN_LOGIN: found no such pair, expected USERNAME:CREDENTIAL")
     return (username, credential) if text else None
-
-
-def split_address(text: str) -> Address:
-    """Split ``host:port`` or ``[ipv6]:port``.
-
-    Args:
-        text: the two, joined by a colon.
-
-    Returns:
-        Host without brackets, and port.
-
-    Raises:
-        ValueError: one of the two is missing or the port is out of range.
-    """
-    host, _, port = text.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    return host, int(port)
 
 
 def is_literal(host: str) -> bool:

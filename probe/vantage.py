@@ -18,6 +18,7 @@ import msgspec
 from probe.asn_table import NO_ASN, NO_COUNTRY, Table
 from probe.exits import UsageError
 from probe.measurement import NetworkType, Vantage
+from probe.network import is_bogon, is_literal
 
 COUNTRY_SETTING: Final = "PROBE_COUNTRY"
 ASN_SETTING: Final = "PROBE_ASN"
@@ -169,16 +170,11 @@ def _vantage(asn: int, country: str, table: Table) -> Vantage:
 
 
 def _is_public(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    if not is_literal(address) or is_bogon(address):
         return False
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped:
-            return parsed.ipv4_mapped.is_global
-        if parsed.sixtofour or parsed.teredo:
-            return False  # a tunnel's address says where the relay is, not where the line is
-    return parsed.is_global and not parsed.is_multicast
+    parsed = ipaddress.ip_address(address)
+    # A tunnel's address says where the relay is, not where the line is.
+    return parsed.version == 4 or not (parsed.sixtofour or parsed.teredo)  # noqa: PLR2004 - IP version
 
 
 def _wrong(name: str, environ: Mapping[str, str], expected: str) -> SettingError:

@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 
 from probe import failure
+from probe.endpoints import parse_address
 from probe.fetch import tcp_info
 from probe.fetch.errors import FetchError, describe
 from probe.fetch.progress import Progress
 from probe.measurement import Connect
-from probe.network import Address, Network, split_address
+from probe.network import Address, Network
 
 Connected = tuple[socket.socket, Connect]
 
@@ -76,7 +77,7 @@ def _fixed(address: str, port: int) -> Address:
     """Read ``ADDRESS`` or ``ADDRESS:PORT``; a bare IPv6 address has colons of its own."""
     if address.count(":") > 1 and not address.startswith("["):
         return address, port
-    return split_address(address) if ":" in address else (address, port)
+    return parse_address(address) if ":" in address else (address, port)
 
 
 async def _race(addresses: Sequence[Address], progress: Progress) -> Connected:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from probe.endpoints import HostPort, parse_address
 from probe.fetch import tcp_info
 from probe.fetch.dial import connect
 from probe.fetch.errors import EXPECTED, FetchError, describe
 from probe.fetch.order import FetchOrder
 from probe.fetch.progress import Progress
 from probe.measurement import Reach
-from probe.network import Network, split_address
+from probe.network import Network
 
 
 async def reach(address: str, network: Network, limit_s: float = 10.0) -> tuple[str | None, Reach]:
@@ -25,10 +26,10 @@ async def reach(address: str, network: Network, limit_s: float = 10.0) -> tuple[
         The failure (``None`` for a connection) and the record.
 
     Raises:
-        ValueError: the address is not ``host:port``.
+        EndpointError: the address is not ``host:port``.
     """
-    host, port = split_address(address)
-    progress = Progress(FetchOrder(url=f"http://{_bracketed(host)}:{port}/"))
+    host, port = parse_address(address)
+    progress = Progress(FetchOrder(url=f"http://{HostPort(host, port)}/"))
     record = Reach(address=host, port=port)
     try:
         async with asyncio.timeout(limit_s):
@@ -42,7 +43,3 @@ async def reach(address: str, network: Network, limit_s: float = 10.0) -> tuple[
         return None, Reach(
             address=host, port=port, connect_s=made.duration_s, rtt_s=tcp_info.rtt_s(sock)
         )
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

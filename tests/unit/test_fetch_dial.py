@@ -5,6 +5,7 @@ import socket
 import pytest
 from fetch_peers import answering, peer
 
+from probe.endpoints import EndpointError
 from probe.fetch import FetchOrder, OrderError, fetch, reach
 from probe.fetch.order import origin
 from probe.network import Network
@@ -101,7 +102,7 @@ async def test_reach_names_what_stood_in_the_way():
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:0", "127.0.0.1:x"])
 async def test_reach_refuses_what_is_no_address(address):
-    with pytest.raises(ValueError, match="not HOST:PORT"):
+    with pytest.raises(EndpointError, match="a host and port|a port from"):
         await reach(address, Network())
 
 
