@@ -19,6 +19,7 @@ from analysis import (
 from analysis.conclusion import Conclusion
 from analysis.fetch_case import FetchCase
 from analysis.pairs import Pair
+from probe import failure
 from probe.measurement import Measurement
 
 
@@ -90,6 +91,14 @@ def _cut_off(case: FetchCase) -> Conclusion | None:
     point = mechanism.stop_point([c.target for c in cut])
     if point is None or odds < -math.log(sequential.ALPHA):
         return None
+    ended = sentences.most_common(c.reason for c in cut)
+    if case.grade == "C" and ended == failure.EOF:
+        return conclude_open.unsure(
+            case,
+            f"its server hangs up in good order after {point / 1000:.1f} kB, which may be a limit "
+            "of its own",
+            done=True,
+        )
     counted = freezes.read(case.beside)
     return Conclusion(
         verdict="throttled",
@@ -99,7 +108,7 @@ def _cut_off(case: FetchCase) -> Conclusion | None:
         log_odds=odds,
         want=None if counted else "freeze",
         why=f"{case.service} stops dead: in {len(cut)} of {usable} tries the transfer ended "
-        f"({sentences.most_common(c.reason for c in cut)}) after {point / 1000:.1f} kB, while the "
+        f"({ended}) after {point / 1000:.1f} kB, while the "
         f"control passed that point each time{freezes.clause(counted)} "
         f"({sentences.GRADES[case.grade]}).",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from analysis.calls_only import calls_broken_messages_fine
 from analysis.finding import Finding
 
 _WORDS: Final = {
@@ -28,7 +29,8 @@ def finding_lines(findings: Sequence[Finding], *, every: bool) -> Iterator[str]:
         every: also list the open ones of a long list.
 
     Yields:
-        One aligned line each; last, how many open ones were left out.
+        One aligned line each; then of which services only the calls are spoiled; last, how many
+        open ones were left out.
     """
     short = len(findings) > _FEW and not every
     listed = [item for item in findings if not (short and item.verdict in _OPEN)]
@@ -39,9 +41,19 @@ def finding_lines(findings: Sequence[Finding], *, every: bool) -> Iterator[str]:
             f"{item.service:{service}}  {item.kind:5}  {_network(item):{network}}  "
             f"{_WORDS[item.verdict]:9}  {item.why}"
         )
+    for (name, where), group in _by_service(findings).items():
+        if calls_broken_messages_fine(group):
+            yield f"{name} on {where}: calls are spoiled and everything else of it works"
     left_out = len(findings) - len(listed)
     if left_out:
         yield f"{left_out} more are open: too little to tell (-v lists them)"
+
+
+def _by_service(findings: Sequence[Finding]) -> dict[tuple[str, str], list[Finding]]:
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for item in findings:
+        groups.setdefault((item.service, _network(item)), []).append(item)
+    return groups
 
 
 def _network(finding: Finding) -> str:

@@ -5,6 +5,7 @@ import pytest
 from builders import call, fetch, reach, session
 
 from analysis.calls_only import calls_broken_messages_fine
+from analysis.lines import finding_lines
 from analysis.verdict import judge
 
 
@@ -33,3 +34,11 @@ def finding(kind, verdict):
 def test_only_a_spoiled_call_beside_working_messages_is_that(verdicts, expected):
     findings = [finding(kind, verdict) for kind, verdict in verdicts.items()]
     assert calls_broken_messages_fine(findings) is expected
+
+
+def test_a_list_of_findings_says_of_which_service_only_calls_are_spoiled():
+    alone = [finding("call", "call_degraded"), finding("reach", "normal")]
+    named = [msgspec.structs.replace(item, service="whatsapp") for item in alone]
+    more = [msgspec.structs.replace(item, service="telegram") for item in alone[:1]]
+    said = list(finding_lines([*named, *more], every=False))
+    assert said[3:] == ["whatsapp on RU AS12389: calls are spoiled and everything else of it works"]

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from builders import bucket_arrivals, fetch, session, trial
+from builders import bucket_arrivals, fetch, session, silent_fetch, trial
 
 from analysis import freezes
 from analysis.pairs import pair_up
@@ -84,6 +84,54 @@ def test_a_transfer_cut_by_a_reset_is_looked_into_too():
     assert advise(session(targets)).want == "freeze"
     finding = judge([*session(targets), *pushes(lengths=failure.TIMEOUT)])
     assert "bytes are counted" in finding.why
+
+
+def stopped_at(*counts, **fields):
+    """Transfers that end after so many bytes."""
+    return [
+        fetch(number=n, arrivals=bucket_arrivals(40e6, 1e9, size), **fields)
+        for n, size in enumerate(counts)
+    ]
+
+
+def test_the_stop_point_is_named_to_within_a_segment():
+    targets = stopped_at(14_480, 15_928, 14_480, cut_s=15.0)
+    assert "after 14.5 kB every time" in judge(session(targets)).why
+
+
+def test_a_server_that_stalls_now_here_now_there_is_not_frozen():
+    finding = judge(session(stopped_at(14_480, 90_000, 200_000, cut_s=15.0)))
+    assert (finding.verdict, finding.mechanism) == ("throttled", "unclassified")
+
+
+def test_a_slow_server_that_never_falls_silent_is_not_frozen():
+    crawling = bucket_arrivals(8e3, 14_480, line_bps=40e6)
+    targets = [fetch(number=n, arrivals=crawling, cut_s=25.0) for n in range(3)]
+    assert judge(session(targets)).mechanism != "frozen"
+
+
+def test_resets_now_here_now_there_are_no_freeze():
+    finding = judge(session(stopped_at(14_480, 90_000, 200_000, failure=failure.RESET)))
+    assert finding.verdict == "inconclusive"
+
+
+def test_a_server_that_hangs_up_at_a_point_may_cap_what_it_gives():
+    targets = stopped_at(64_000, 64_000, 64_000, failure=failure.EOF, control_kind="C")
+    finding = judge(session(targets, control_kind="C"))
+    assert finding.verdict == "inconclusive"
+    assert "a limit of its own" in finding.why
+
+
+def test_a_server_that_caps_bytes_caps_them_under_a_neutral_name_too():
+    capped = stopped_at(64_000, 64_000, 64_000, failure=failure.EOF)
+    controls = [msgspec.structs.replace(t, arm="control", id=t.id + "c") for t in capped]
+    assert judge([*capped, *controls]).verdict == "inconclusive"
+    assert judge(session(capped)).mechanism == "frozen"
+
+
+def test_a_black_hole_is_a_block_and_no_freeze():
+    finding = judge(session([silent_fetch(n) for n in range(3)]))
+    assert (finding.verdict, finding.mechanism) == ("blocked", "dropped")
 
 
 def test_freeze_tests_change_neither_pairs_nor_figures():
