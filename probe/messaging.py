@@ -14,7 +14,7 @@ from probe.bench import Bench
 from probe.endpoints import parse_url
 from probe.fetch import FetchOrder, fetch, reach
 from probe.measurement import Check
-from probe.session_kinds import CallSession
+from probe.session_kinds import REACH_BYTES, CallSession
 from probe.trial import addresses_of, servers_of
 
 #: The call is well under way, and past the packets a filter needs to recognise it.
@@ -44,6 +44,7 @@ async def _ask(endpoint: str, bench: Bench) -> Check:
     async with bench.limits.visit(addresses_of(await servers_of(bench.network, at), at)):
         if not is_web:
             failure, body = await reach(endpoint, bench.network, limit_s=_LIMIT_S)
+            bench.limits.spend(REACH_BYTES)
             return Check(endpoint=endpoint, failure=failure, duration_s=body.connect_s)
         order = FetchOrder(
             url=endpoint, limit_s=_LIMIT_S, limit_bytes=_LOOK_BYTES, rtt_beside=False

@@ -102,7 +102,7 @@ async def test_reach_names_what_stood_in_the_way():
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:0", "127.0.0.1:x"])
 async def test_reach_refuses_what_is_no_address(address):
-    with pytest.raises(EndpointError, match="a host and port|a port from"):
+    with pytest.raises(EndpointError, match=r"a host and port|a port from"):
         await reach(address, Network())
 
 
