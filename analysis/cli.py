@@ -207,7 +207,7 @@ def evaluate() -> None:
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep the records here; what is here already is not run again.",
+    help="Keep the records here; what is here already, and counts, is not run again.",
 )
 @option(
     "--from",

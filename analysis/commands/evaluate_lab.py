@@ -13,7 +13,7 @@ import msgspec
 
 from analysis.commands import Voice
 from analysis.errors import DataError
-from analysis.evaluate.lab_evaluation import evaluate
+from analysis.evaluate.lab_evaluation import evaluate, forget_unfit
 from analysis.evaluate.lab_matrix import (
     ENGINES,
     FIRST_REPORTED_SEED,
@@ -24,7 +24,14 @@ from analysis.evaluate.lab_matrix import (
     quick_matrix,
 )
 from analysis.evaluate.lab_report import markdown, row
-from analysis.evaluate.lab_runs import Ran, keep_presets, known_presets, own_presets, run_all
+from analysis.evaluate.lab_runs import (
+    Ran,
+    holds_runs,
+    keep_presets,
+    known_presets,
+    own_presets,
+    run_all,
+)
 from analysis.evaluate.lab_runs import kept as kept_runs
 
 
@@ -77,6 +84,8 @@ def run(
                 if quick
                 else matrix(known, engines, range(first, first + runs))
             )
+            if holds_runs(folder):
+                forget_unfit(folder, voice.say)
             _run(cells, folder, jobs, voice)
         made = [
             ran

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ import msgspec
 
 from analysis.evaluate.lab_compare import Outcome, outcome
 from analysis.evaluate.lab_matrix import Preset, asked
-from analysis.evaluate.lab_runs import Ran
+from analysis.evaluate.lab_runs import Ran, kept
 from analysis.runfiles import load
 from probe.measurement import Measurement
 
@@ -55,7 +56,7 @@ def evaluate(folder: Path, runs: Sequence[Ran], presets: Mapping[str, Preset]) -
     lags = [0.0]
     for ran in runs:
         sessions = _sessions(folder / ran.cell.path / "data")
-        lag_s = max((lag(trials) for trials in sessions), default=0.0)
+        lag_s = max(map(lag, sessions), default=0.0)
         lags.append(lag_s)
         preset = presets.get(ran.cell.preset)
         if preset is None or ran.cell.engine not in preset.engines:
@@ -65,6 +66,20 @@ def evaluate(folder: Path, runs: Sequence[Ran], presets: Mapping[str, Preset]) -
         else:
             outcomes += compare(ran, preset, sessions)
     return Evaluation(tuple(outcomes), tuple(discarded), max(lags))
+
+
+def forget_unfit(folder: Path, tell: Callable[[str], None]) -> None:
+    """Remove the runs of a folder that do not count, so that they are made again.
+
+    Args:
+        folder: holds runs.
+        tell: called with each run that goes, and why.
+    """
+    for ran in kept(folder):
+        place = folder / ran.cell.path
+        if why := unfit(ran, max(map(lag, _sessions(place / "data")), default=0.0)):
+            shutil.rmtree(place)
+            tell(f"{ran.cell.path}: once more, {why}")
 
 
 def unfit(ran: Ran, lag_s: float) -> str:

@@ -82,7 +82,7 @@ def keep_presets(file: Path, folder: Path) -> None:
         LabError: the folder holds runs behind other presets.
     """
     there = own_presets(folder)
-    if there is None and any(folder.glob(f"*/*/*/{_KEPT}")):
+    if there is None and holds_runs(folder):
         raise LabError(f"found runs behind the program's own presets in {folder}: name another")
     if there is not None and there.read_bytes() != file.read_bytes():
         raise LabError(f"found other presets in {there}, expected those of {file}: name another")
@@ -127,6 +127,11 @@ async def run_all(
         for cell in waiting:
             (folder / cell.path).mkdir(parents=True, exist_ok=True)
             group.create_task(one(cell))
+
+
+def holds_runs(folder: Path) -> bool:
+    """Tell whether any run was kept in a folder."""
+    return any(folder.glob(f"*/*/*/{_KEPT}"))
 
 
 def kept(folder: Path) -> list[Ran]:

@@ -13,7 +13,14 @@ from builders import policed, session
 from analysis.evaluate import lab_runs
 from analysis.evaluate.confusion import counted, macro_f1, scores, table
 from analysis.evaluate.lab_compare import NO_RECORD, Outcome, cost, outcome
-from analysis.evaluate.lab_evaluation import Discarded, Evaluation, compare, evaluate, unfit
+from analysis.evaluate.lab_evaluation import (
+    Discarded,
+    Evaluation,
+    compare,
+    evaluate,
+    forget_unfit,
+    unfit,
+)
 from analysis.evaluate.lab_matrix import (
     Cell,
     Expected,
@@ -334,6 +341,18 @@ def test_what_was_kept_can_be_judged_again(tmp_path):
     assert [item.right for item in seen.outcomes] == [True, False]
     gone = evaluate(tmp_path, kept(tmp_path), {})
     assert gone.discarded == (Discarded(CELL.path, "there is no such preset any more"),)
+
+
+def test_a_run_that_does_not_count_is_made_again(tmp_path):
+    slow, fine = (msgspec.structs.replace(CELL, seed=seed) for seed in (1, 2))
+    for cell, status in ((slow, 1), (fine, 0)):
+        ran = Ran(cell=cell, statuses=(status,), wall_s=1.0, said=("found no root",))
+        (tmp_path / cell.path).mkdir(parents=True)
+        (tmp_path / cell.path / "run.json").write_bytes(msgspec.json.encode(ran))
+    told = []
+    forget_unfit(tmp_path, told.append)
+    assert [ran.cell for ran in kept(tmp_path)] == [fine]
+    assert told == [f"{slow.path}: once more, found no root"]
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
