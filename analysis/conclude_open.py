@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from analysis import guards, judge_fetch, repeats, sentences, sequential
 from analysis.conclusion import Conclusion
 from analysis.fetch_case import FetchCase
 from analysis.finding import Slowdown
+
+#: More pairs that say nothing are a waste of a volunteer's bytes.
+_MOST_VOID: Final = 12
 
 
 def slow_line(case: FetchCase, slower: Slowdown) -> Conclusion:
@@ -52,7 +57,7 @@ def undecided(case: FetchCase) -> Conclusion:
     if len(void) > len(usable):
         reason = sentences.most_common(c.reason for c in void)
         missing = f"{reason} in {len(void)} of {len(case.pairs)} pairs"
-        return unsure(case, missing, done=_lacks_control(case))
+        return unsure(case, missing, done=_lacks_control(case) or len(void) >= _MOST_VOID)
     if not usable:
         return unsure(case, "no pair of a target and a control was complete")
     if guards.scatters(case.compared):

@@ -148,7 +148,12 @@ def _most_common(values: Sequence[_T]) -> _T:
 
 
 def _dates(decided: Sequence[Finding]) -> tuple[datetime, datetime | None]:
-    """Say when the last stretch of interference was first seen, and first seen gone."""
+    """Say when the last stretch of interference was first seen, and first seen gone.
+
+    A session that was to confirm another and did not, with fewer bytes, is no end of it.
+    """
+    if any(item.grade == "C" for item in decided):
+        decided = [item for item in decided if item.verdict in BAD or item.grade == "C"]
     last = max(at for at, item in enumerate(decided) if item.verdict in BAD)
     first = last
     while first and decided[first - 1].verdict in BAD:

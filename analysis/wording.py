@@ -10,8 +10,10 @@ import msgspec
 
 from analysis.fetches import figures
 from analysis.finding import Finding, Verdict
+from analysis.judge_fetch import compare, medians_bps
 from analysis.messaging import messages_work
-from analysis.pairs import is_compared
+from analysis.pairs import is_compared, pair_up
+from analysis.sequential import ALTERNATIVES
 from probe.measurement import Arm, Measurement
 
 _WORDS: Final[dict[Verdict, str]] = {
@@ -90,22 +92,34 @@ def _two_figures(value: float) -> str:
 def _figures(finding: Finding, trials: Sequence[Measurement]) -> str:
     match finding.kind:
         case "fetch" | "upload":
-            return _fetch_figures([t for t in trials if _is_of(finding, t)])
+            return _fetch_figures(finding, [t for t in trials if _is_of(finding, t)])
         case "call":
             return _call_figures(trials)
         case _:
             return _reach_figures(trials)
 
 
-def _fetch_figures(trials: Sequence[Measurement]) -> str:
-    speeds = {arm: _goodput_bps(trials, arm) for arm in ("target", "control")}
-    target, control = speeds["target"], speeds["control"]
-    if target is None:
+def _fetch_figures(finding: Finding, trials: Sequence[Measurement]) -> str:
+    if speeds := _compared_bps(finding, trials):
+        target, control = speeds
+        return f"{target / 1e6:.2g} against {_two_figures(control / 1e6)} Mbit/s"
+    target_bps = _goodput_bps(trials, "target")
+    if target_bps is None:
         failures = sorted({t.failure for t in trials if t.arm == "target" and t.failure})
         return failures[0] if failures else ""
-    if control is None:
-        return f"{rate(target)}, no control"
-    return f"{target / 1e6:.2g} against {_two_figures(control / 1e6)} Mbit/s"
+    return f"{rate(target_bps)}, no control"
+
+
+def _compared_bps(finding: Finding, trials: Sequence[Measurement]) -> tuple[float, float] | None:
+    """Median speeds of the pairs compared; where only some targets are slowed, of those."""
+    sessions: dict[str, list[Measurement]] = {}
+    for trial in trials:
+        sessions.setdefault(trial.session, []).append(trial)
+    pairs = (pair for session in sessions.values() for pair in pair_up(session))
+    seen = [c for c in map(compare, pairs) if c.outcome == "compared"]
+    slow = [c for c in seen if c.target_bps < c.control_bps / ALTERNATIVES[0].ratio]
+    chosen = slow if finding.verdict == "throttled" and slow else seen
+    return medians_bps(chosen) if chosen else None
 
 
 def _is_of(finding: Finding, trial: Measurement) -> bool:

@@ -97,6 +97,11 @@ def test_a_service_that_is_still_slow_has_no_until():
     assert merge_cell(days("normal", "throttled", "throttled")).until is None
 
 
+def test_a_confirmation_that_sees_nothing_is_no_end():
+    sessions = [finding("throttled"), finding("normal", day=1, grade="A")]
+    assert merge_cell(sessions).until is None
+
+
 def test_rates_of_agreeing_sessions_join_to_their_median_and_widest_interval():
     rates = [
         finding("throttled", day, rate_bps=Rate(value=value, low=value - 5, high=value + 5))

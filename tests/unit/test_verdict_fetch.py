@@ -21,6 +21,7 @@ from analysis.finding import from_json, to_json
 from analysis.judge_fetch import compare
 from analysis.pairs import Pair
 from analysis.verdict import advise, judge
+from analysis.wording import describe
 from probe import failure
 from probe.measurement import Host, RttSample, TcpInfo, Timeline
 
@@ -366,6 +367,20 @@ def test_a_busy_machine_is_not_held_against_a_service():
     finding = judge(session(targets))
     assert finding.verdict == "inconclusive"
     assert "too busy" in finding.why
+
+
+def test_a_machine_that_stays_busy_is_not_asked_for_ever():
+    busy = session(rounds(fetch, count=12, bps=10e6, host=Host(loop_lag_s=0.4)))
+    assert not advise([t for t in busy if t.round < 11]).stop
+    assert advise(busy).stop
+
+
+def test_the_row_of_a_table_names_the_speeds_of_the_sentence():
+    trials = session(some_policed("-x--xx-x"))
+    finding = judge(trials)
+    target, control = re.search(r"\(([\d.]+) against ([\d.]+) Mbit/s\)", finding.why).groups()
+    words = describe(finding, trials)
+    assert words.figures == f"{float(target):.2g} against {float(control):.0f} Mbit/s"
 
 
 def test_a_busy_machine_does_not_excuse_a_transfer_no_machine_could_slow():
