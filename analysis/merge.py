@@ -52,8 +52,9 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         sessions: at least one, oldest first.
 
     Returns:
-        The session with the strongest evidence for the common verdict, its figures replaced by
-        those of all sessions that agree; of several versions of HTTP, by those of the oldest.
+        The session with the strongest evidence for the common verdict and mechanism, its figures
+        replaced by those of all sessions that agree; of several versions of HTTP, by those of the
+        oldest.
     """
     decided = [item for item in sessions if item.verdict in BAD or item.verdict == "normal"]
     decided = [item for item in decided if not _clears_the_name(item)] or decided
@@ -67,7 +68,10 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         common = _most_common([item.verdict for item in bad])
         agreeing = [item for item in bad if item.verdict == common]
     alike = _of_one_version(agreeing)
-    best = max(alike, key=lambda item: abs(item.log_odds))
+    how = _mechanism(alike)
+    best = max((i for i in alike if i.mechanism == how), key=lambda item: abs(item.log_odds))
+    # Of a shorter transfer the handshake is a greater part: only the same kind compares.
+    slower = _slowdown([i.slowdown for i in alike if i.slowdown and i.grade == best.grade])
     since, until = _dates(decided) if agreeing[0].verdict in BAD else (None, None)
     return msgspec.structs.replace(
         best,
@@ -78,13 +82,12 @@ def merge_cell(sessions: Sequence[Finding]) -> Finding:
         sessions=sum(item.sessions for item in sessions),
         pairs=sum(item.pairs for item in sessions),
         grade=min(item.grade for item in agreeing),
-        mechanism=_mechanism(alike),
         rate_bps=_rate([item.rate_bps for item in alike if item.rate_bps]),
-        slowdown=_slowdown([item.slowdown for item in alike if item.slowdown]),
+        slowdown=slower,
         since=since or best.since,
         until=until or best.until,
         log_odds=sum(item.log_odds for item in decided or sessions),
-        why=_why(best, len(agreeing), sessions)
+        why=_why(best, slower, len(agreeing), sessions)
         + _keyed(best, sessions)
         + _otherwise(best, agreeing),
     )
@@ -187,10 +190,12 @@ def _slowdown(slowdowns: Sequence[Slowdown]) -> Slowdown | None:
     )
 
 
-def _why(best: Finding, agreeing: int, sessions: Sequence[Finding]) -> str:
+def _why(best: Finding, slower: Slowdown | None, agreeing: int, sessions: Sequence[Finding]) -> str:
     if len(sessions) == 1:
         return best.why
     others = Counter(item.verdict for item in sessions if item.verdict != best.verdict)
     rest = "; ".join(f"{count} {verdict}" for verdict, count in sorted(others.items()))
     seen = f"The same in {agreeing} of {len(sessions)} sessions"
-    return f"{best.why} {seen}{f' (others: {rest})' if rest else ''}."
+    other = best.verdict == "throttled" and slower and slower != best.slowdown
+    middle = f", {sentences.times(slower)} slower in the middle" if other and slower else ""
+    return f"{best.why} {seen}{middle}{f' (others: {rest})' if rest else ''}."

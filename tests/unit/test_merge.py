@@ -97,6 +97,18 @@ def test_a_service_that_is_still_slow_has_no_until():
     assert merge_cell(days("normal", "throttled", "throttled")).until is None
 
 
+def test_the_slowdown_is_that_of_the_sentence_or_is_named_beside_it():
+    far = finding("throttled", slowdown=Slowdown(value=67.0, low=40.0, high=115.0))
+    near = finding("throttled", grade="A", slowdown=Slowdown(value=37.0), log_odds=12.0)
+    one = merge_cell([far, near])
+    assert one.slowdown == near.slowdown
+    assert "in the middle" not in one.why
+    more = finding("throttled", slowdown=Slowdown(value=87.0, low=60.0, high=125.0), day=1)
+    several = merge_cell([far, more])
+    assert several.slowdown == Slowdown(value=77.0, low=40.0, high=125.0)
+    assert several.why.endswith("2 of 2 sessions, 77 times (40-125) slower in the middle.")
+
+
 def test_a_confirmation_that_sees_nothing_is_no_end():
     sessions = [finding("throttled"), finding("normal", day=1, grade="A")]
     assert merge_cell(sessions).until is None
@@ -197,7 +209,9 @@ def test_a_vague_mechanism_gives_way_to_a_sure_one_and_then_to_the_better_grade(
     first, confirming, merged
 ):
     sessions = [
-        finding("throttled", mechanism=first),
-        finding("throttled", mechanism=confirming, grade="A"),
+        finding("throttled", mechanism=first, why=f"It is {first}."),
+        finding("throttled", mechanism=confirming, grade="A", why=f"It is {confirming}."),
     ]
-    assert merge_cell(sessions).mechanism == merged
+    found = merge_cell(sessions)
+    assert found.mechanism == merged
+    assert found.why.startswith(f"It is {merged}.")
