@@ -56,25 +56,25 @@ def varied(presets: Iterable[Preset], seed: int, count: int) -> list[Preset]:
         ``NAME@SEED.1`` to ``NAME@SEED.count`` of each, with what is to be found there now.
     """
     given = list(presets)
-    rng = Random(seed)  # noqa: S311 - repeatable on purpose
     return [
-        vary(preset, f"{preset.name}{SEPARATOR}{seed}.{number}", rng)
+        vary(preset, f"{preset.name}{SEPARATOR}{seed}.{number}")
         for number in range(1, count + 1)
         for preset in given
     ]
 
 
-def vary(preset: Preset, name: str, rng: Random) -> Preset:
+def vary(preset: Preset, name: str) -> Preset:
     """Draw one preset like another.
 
     Args:
         preset: whose rules to keep.
-        name: of the new one.
-        rng: where the figures come from.
+        name: of the new one; fixes every draw, so that one more preset leaves the others as they
+            are.
 
     Returns:
         The preset, with what is to be found there now.
     """
+    rng = Random(name)  # noqa: S311 - repeatable on purpose
     line = draw_line(preset.line, rng)
     changed = msgspec.structs.replace(
         preset,

@@ -1,7 +1,5 @@
 """Presets drawn at random: the same for the same seed, and true about themselves."""
 
-from random import Random
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -116,13 +114,18 @@ def test_whoever_is_not_named_may_be_blamed_by_nobody():
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(KNOWN)))
 def test_every_draw_keeps_the_rules_and_what_is_blamed(seed, name):
     base = KNOWN[name]
-    drawn = vary(base, "drawn", Random(seed))
+    drawn = vary(base, f"{name}@{seed}.1")
     assert [type(rule.effect) for rule in drawn.rules] == [type(r.effect) for r in base.rules]
     assert [rule.match for rule in drawn.rules] == [rule.match for rule in base.rules]
     assert 0.01 <= drawn.line.rtt_s <= 0.2
     assert drawn.line.loss_ratio <= 0.03
     for entry in drawn.expected:
         assert entry.verdict in ("normal", base.expects(entry.service, entry.kind).verdict)
+
+
+def test_one_more_preset_leaves_the_other_draws_as_they_are():
+    some = [KNOWN["clean"], KNOWN["demo"]]
+    assert varied(some[1:], 5, 1)[0] == varied(some, 5, 1)[1]
 
 
 def test_the_same_seed_draws_the_same():
