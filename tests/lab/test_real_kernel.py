@@ -158,6 +158,7 @@ def test_the_policed_name_is_throttled_at_about_the_policers_rate(measured):
     twitter = measured.findings["twitter", "fetch"]
 
     assert twitter["verdict"] == "throttled", twitter["why"]
+    assert twitter["mechanism"] == "policed", twitter["why"]
     assert twitter["rate_bps"]["value"] == pytest.approx(POLICED_BPS, rel=0.15)
     assert twitter["slowdown"]["value"] > 20
 

@@ -375,6 +375,15 @@ def test_a_machine_that_stays_busy_is_not_asked_for_ever():
     assert advise(busy).stop
 
 
+def test_slow_connections_that_a_busy_machine_left_over_are_no_share_of_all():
+    busy = Host(loop_lag_s=0.4)
+    lost = [fetch(number=n, bps=10e6, host=busy) for n in range(8, 20)]
+    assert judge(session(some_policed("-x--xx-x"))).verdict == "throttled"
+    finding = judge(session([*some_policed("-x--xx-x"), *lost]))
+    assert finding.verdict == "inconclusive"
+    assert "too busy" in finding.why
+
+
 def test_the_row_of_a_table_names_the_speeds_of_the_sentence():
     trials = session(some_policed("-x--xx-x"))
     finding = judge(trials)
