@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Final
 
@@ -46,35 +46,41 @@ def conclude(case: FetchCase) -> Conclusion:
     slow = case.narrowed()
     slower = slow.slowdown
     assert slower is not None
-    return _objection(case, slow, slower) or _throttled(case, slow, slower)
+    return next(_objections(case, slow, slower), None) or _throttled(case, slow, slower)
 
 
-def _objection(case: FetchCase, slow: FetchCase, slower: Slowdown) -> Conclusion | None:
-    """Return what speaks against a slowdown the test has found."""
+def _objections(case: FetchCase, slow: FetchCase, slower: Slowdown) -> Iterator[Conclusion]:
+    """List what speaks against a slowdown the test has found, the weightiest first."""
     _, control_bps = judge_fetch.medians_bps(slow.compared)
     if control_bps < guards.SLOW_CONTROL_BPS and slower.value < guards.PLAIN_SLOWDOWN:
-        return conclude_open.slow_line(case, slower)
+        yield conclude_open.slow_line(case, slower)
+    if slow.is_mild:
+        yield conclude_open.unsure(
+            case,
+            f"it is {sentences.times(slower)} slower than its control ({slow.sides}), and twice is "
+            "the least that counts",
+            done=True,
+        )
     if guards.scatters(slow.compared) or _is_noise(case):
-        return conclude_open.unsure(case, conclude_open.swing(case))
+        yield conclude_open.unsure(case, conclude_open.swing(case))
     # A machine too busy to time what is fast leaves the slow, be it slow by chance.
     picked = len(case.reading.of("void")) > len(case.compared)
     if slow is not case and (picked or not guards.stand_apart(slow.compared, case.compared)):
-        return conclude_open.undecided(case)
+        yield conclude_open.undecided(case)
     if (swing := guards.idle_swing(case.compared)) and slower.value < guards.PLAIN_SLOWDOWN:
         low_ms, high_ms = (1000.0 * rtt_s for rtt_s in swing)
-        return conclude_open.unsure(
+        yield conclude_open.unsure(
             case,
             f"the line was congested: the control's round trip swung from {low_ms:.0f} to "
             f"{high_ms:.0f} ms with nothing under way",
         )
     if case.grade == "C" and guards.is_far(slow.compared):
         rtt_ms = 1000.0 * median([c.target.rtt_s or 0.0 for c in slow.compared])
-        return conclude_open.unsure(
+        yield conclude_open.unsure(
             case,
             f"the target's distance (round trip {rtt_ms:.0f} ms) may explain {slow.sides}",
             done=True,
         )
-    return None
 
 
 def _is_noise(case: FetchCase) -> bool:

@@ -16,21 +16,23 @@ import numpy as np
 from analysis.finding import Slowdown
 from analysis.sequential import DF
 
-_LEVEL: Final = 0.95
+#: How often the intervals that are told cover the truth.
+LEVEL: Final = 0.95
 _GRID: Final = 2001
 #: The grid reaches this many noise scales beyond the outermost pair.
 _MARGIN: Final = 60.0
 
 
-def estimate(log_ratios: Sequence[float], scale: float) -> Slowdown | None:
+def estimate(log_ratios: Sequence[float], scale: float, level: float = LEVEL) -> Slowdown | None:
     """Estimate the slowdown from pairs.
 
     Args:
         log_ratios: natural log of target over control goodput, one a pair, each finite.
         scale: scale of the noise in log ratio (``analysis.sequential.SCALE``).
+        level: how often the interval is to cover the truth.
 
     Returns:
-        Median and 95 % interval of control over target goodput; ``None`` without pairs.
+        Median and interval of control over target goodput; ``None`` without pairs.
     """
     if not log_ratios:
         return None
@@ -42,7 +44,7 @@ def estimate(log_ratios: Sequence[float], scale: float) -> Slowdown | None:
     log_likelihood = (-(DF + 1.0) / 2.0 * np.log1p(distance**2 / DF)).sum(axis=0)
     mass = np.exp(log_likelihood - log_likelihood.max())
     share = np.cumsum(mass) / mass.sum()
-    tail = (1.0 - _LEVEL) / 2.0
+    tail = (1.0 - level) / 2.0
     low, middle, high = np.interp((tail, 0.5, 1.0 - tail), share, grid)
     return Slowdown(
         value=float(np.exp(-middle)), low=float(np.exp(-high)), high=float(np.exp(-low))

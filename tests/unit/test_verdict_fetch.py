@@ -268,6 +268,17 @@ def test_a_transfer_that_stopped_is_not_timed_by_its_last_byte():
     assert ratio.high == pytest.approx(math.log(80_000 * 8 / 99e3 / 30.0), abs=0.1)
 
 
+def test_slower_by_less_than_twice_is_not_throttled_however_sure_it_is():
+    targets = [fetch(number=n, bps=4e6 / (1.6 + 0.01 * n)) for n in range(10)]
+    finding = judge(session(targets, control_bps=(4e6,)))
+    assert finding.verdict == "inconclusive"
+    assert "1.57 times" in finding.why
+    assert "twice is the least that counts" in finding.why
+    assert advise(session(targets, control_bps=(4e6,))).stop
+    twice = [fetch(number=n, bps=4e6 / (1.9 + 0.02 * n)) for n in range(10)]
+    assert judge(session(twice, control_bps=(4e6,))).verdict == "throttled"
+
+
 def test_a_plan_limit_is_normal_because_it_holds_for_both():
     targets = rounds(fetch, bps=2e6)
     assert judge(session(targets, control_bps=(2.1e6, 2e6, 1.9e6))).verdict == "normal"
