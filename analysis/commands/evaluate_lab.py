@@ -13,6 +13,7 @@ import msgspec
 
 from analysis.commands import Voice
 from analysis.errors import DataError
+from analysis.evaluate import lab_folds
 from analysis.evaluate.lab_evaluation import evaluate, forget_unfit
 from analysis.evaluate.lab_matrix import (
     ENGINES,
@@ -98,6 +99,8 @@ def run(
             click.echo(msgspec.json.encode(row(item)))
     else:
         click.echo(markdown(found, title), nl=False)
+        if by_rate := lab_folds.report(found.outcomes, known, f"{title}: one by one"):
+            click.echo(f"\n{by_rate.text()}", nl=False)
     return 0
 
 
