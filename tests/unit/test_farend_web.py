@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 import trustme
+from far_ends import certify, trusting
 
 from probe.farend import FarEndConfig, serve
 from probe.farend.web import FETCHES
@@ -22,11 +23,7 @@ def authority():
 
 @pytest.fixture
 def config(authority, tmp_path):
-    leaf = authority.issue_cert("localhost", "127.0.0.1")
-    certificate, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    leaf.private_key_pem.write_to_path(key)
-    for blob in leaf.cert_chain_pems:
-        blob.write_to_path(certificate, append=True)
+    certificate, key = certify(authority, tmp_path, "localhost", "127.0.0.1")
 
     def make(asking_s=10.0, **limits):
         return FarEndConfig(
@@ -44,11 +41,8 @@ def config(authority, tmp_path):
 
 @pytest.fixture
 async def client(authority):
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+    async with trusting(authority) as session:
         yield session
-    await asyncio.sleep(0.05)  # the transports under TLS close a moment after the session
 
 
 def url(running, path):

@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+from far_ends import certify
 from fetch_peers import Trust, answering, peer
 
 from probe.farend import FarEndConfig, serve
@@ -15,10 +16,7 @@ SIZE = 300_000
 @pytest.fixture
 async def far_end(tmp_path, monkeypatch):
     trust = Trust()
-    issued = trust.authority.issue_cert("far.example")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    issued.private_key_pem.write_to_path(key)
-    issued.cert_chain_pems[0].write_to_path(certificate)
+    certificate, key = certify(trust.authority, tmp_path, "far.example")
     config = FarEndConfig(
         host="127.0.0.1", calls=(0,), https_port=0, certificate=certificate, key=key
     )

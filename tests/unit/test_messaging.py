@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import trustme
 from builders import call
+from far_ends import certify
 
 from analysis.messaging import messages_work
 from probe.bench import Bench, Running
@@ -53,12 +54,7 @@ def test_the_predicate_is_true_false_or_unknown(
 async def test_the_first_call_of_a_session_keeps_what_the_service_answered_meanwhile(
     tmp_path: Path,
 ) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("far.example")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    certificate.private_key_pem.write_to_path(key)
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(chain, append=True)
+    chain, key = certify(trustme.CA(), tmp_path, "far.example")
     config = FarEndConfig(host="127.0.0.1", calls=(0,), https_port=0, certificate=chain, key=key)
     async with serve(config) as running:
         network = Network(

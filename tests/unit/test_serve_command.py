@@ -10,15 +10,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from far_ends import certify
 
 
 @pytest.fixture
 def certificate(tmp_path) -> tuple[Path, Path]:
-    issued = trustme.CA().issue_cert("far.example")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    issued.private_key_pem.write_to_path(key)
-    issued.cert_chain_pems[0].write_to_path(chain)
-    return chain, key
+    return certify(trustme.CA(), tmp_path, "far.example")
 
 
 def free_port(kind: socket.SocketKind) -> int:

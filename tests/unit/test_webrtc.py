@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-import ssl
 import sys
 import time
 
-import aiohttp
 import msgspec
 import pytest
 import trustme
+from far_ends import certify, trusting
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,10 +95,7 @@ def authority():
 
 @pytest.fixture
 def config(authority, tmp_path):
-    leaf = authority.issue_cert("127.0.0.1")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    leaf.private_key_pem.write_to_path(key)
-    leaf.cert_chain_pems[0].write_to_path(chain)
+    chain, key = certify(authority, tmp_path, "127.0.0.1")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
 
     def make(limits):
@@ -111,11 +107,8 @@ def config(authority, tmp_path):
 
 @pytest.fixture
 async def client(authority):
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+    async with trusting(authority) as session:
         yield session
-    await asyncio.sleep(0.05)  # the transports under TLS close a moment after the session
 
 
 async def an_offer():
