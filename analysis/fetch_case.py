@@ -41,23 +41,16 @@ class FetchCase(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def slowdown(self) -> Slowdown | None:
         """How many times slower the pairs were."""
-        return self._slowdown(slowdown.LEVEL)
+        return slowdown.estimate(self._log_ratios, sequential.scale(self.grade))
 
     @property
     def is_mild(self) -> bool:
-        """Whether the pairs rule out that the target was as slow as the test's alternative.
+        """Whether the pairs rule out that the target was slow enough to count."""
+        return slowdown.is_mild(self._log_ratios, sequential.scale(self.grade))
 
-        Half-way to it the test decides either way, and often for it: so it is ruled out as surely
-        as the test is told to be.
-        """
-        slower = self._slowdown(1.0 - 2.0 * sequential.ALPHA)
-        if slower is None or slower.high is None:
-            return False
-        return slower.high < sequential.ALTERNATIVES[0].ratio
-
-    def _slowdown(self, level: float) -> Slowdown | None:
-        log_ratios = [_measured(c, self.offset) for c in self.compared]
-        return slowdown.estimate(log_ratios, sequential.scale(self.grade), level)
+    @property
+    def _log_ratios(self) -> list[float]:
+        return [_measured(c, self.offset) for c in self.compared]
 
     @property
     def share(self) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from analysis.finding import Slowdown
-from analysis.sequential import DF
+from analysis.sequential import ALPHA, ALTERNATIVES, DF
 
 #: How often the intervals that are told cover the truth.
 LEVEL: Final = 0.95
@@ -49,3 +49,20 @@ def estimate(log_ratios: Sequence[float], scale: float, level: float = LEVEL) ->
     return Slowdown(
         value=float(np.exp(-middle)), low=float(np.exp(-high)), high=float(np.exp(-low))
     )
+
+
+def is_mild(log_ratios: Sequence[float], scale: float) -> bool:
+    """Say whether pairs rule out that the target was as slow as the test's alternative.
+
+    Half-way to it the sequential test decides either way, and often for it: so it is ruled out as
+    surely as that test is told to be.
+
+    Args:
+        log_ratios: as for :func:`estimate`.
+        scale: of the noise in log ratio.
+
+    Returns:
+        Whether the slowdown lies below the stated one.
+    """
+    found = estimate(log_ratios, scale, 1.0 - 2.0 * ALPHA)
+    return found is not None and found.high is not None and found.high < ALTERNATIVES[0].ratio

@@ -58,7 +58,10 @@ def play(
         assert found.low is not None
         assert found.high is not None
         covered = found.low <= truth <= found.high
-    return Outcome(sequential.decide(state), state.pairs, sequential.log_evidence(state), covered)
+    decision = sequential.decide(state)
+    if decision == "slower" and slowdown.is_mild(seen, scale):
+        decision = None
+    return Outcome(decision, state.pairs, sequential.log_evidence(state), covered)
 
 
 def simulated(slower: float, scale: float, rng: np.random.Generator, cap: int) -> Array:
