@@ -213,7 +213,9 @@ def decide(state: Evidence) -> Decision | None:
         # Where controls are slow too, the line may be.
         few = state.wild < MIN_PAIRS * (1 + state.mirrored)
         return None if state.partial and few else "slower"
-    if _refutes(state) and _explains(state.wild - state.mirrored, state.pairs):
+    # A line that makes controls slow too, more than once, makes as many targets slow.
+    by_line = state.mirrored if state.mirrored > 1 else 0
+    if _refutes(state) and _explains(state.wild - by_line, state.pairs):
         return "clear"
     return None
 

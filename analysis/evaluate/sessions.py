@@ -59,7 +59,9 @@ def play(
         assert found.high is not None
         covered = found.low <= truth <= found.high
     decision = sequential.decide(state)
-    if decision == "slower" and slowdown.is_mild(seen, scale):
+    slow = [z for z in seen if sequential.is_wild(sequential.exactly(z), scale)]
+    # Of a target of which only some pairs are slow, the judge weighs those.
+    if decision == "slower" and slowdown.is_mild(slow if state.partial else seen, scale):
         decision = None
     return Outcome(decision, state.pairs, sequential.log_evidence(state), covered)
 

@@ -105,6 +105,12 @@ def test_a_share_of_slow_pairs_among_usual_ones_is_found(noise):
     assert state.wild == 6
 
 
+def test_slow_pairs_that_slow_controls_match_are_the_lines():
+    usual = [0.02, -0.05, 0.01, 0.03, -0.02, 0.0, 0.04, -0.03]
+    assert decide(after([*usual, -3.0, 3.0])) is None
+    assert decide(after([*usual, -3.0, 3.0, 3.0])) == "clear"
+
+
 def test_two_slow_pairs_are_too_few_to_name_a_share():
     assert decide(after([-7.0, 0.0, -7.0])) is None
 
