@@ -46,6 +46,25 @@ class Report(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...]
 
 
+def read(text: bytes, kind: type[_Said]) -> _Said:
+    """Read what the other side said.
+
+    Args:
+        text: JSON, or anything.
+        kind: what it should be.
+
+    Returns:
+        It.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except RecursionError as error:  # brackets in brackets, deeper than anything that is meant
+        raise ValueError(f"found nesting without end, expected {kind.__name__}") from error
+
+
 class Signalling:
     """The probe's side of one negotiation."""
 
@@ -102,8 +121,8 @@ class Signalling:
                     text = await response.content.read(MOST_BYTES + 1)
                     while len(text) <= MOST_BYTES and (more := await response.content.read(4096)):
                         text += more
-                return msgspec.json.decode(text[: MOST_BYTES + 1], type=kind)
-            except msgspec.DecodeError as error:
+                return read(text[: MOST_BYTES + 1], kind)
+            except ValueError as error:
                 raise Unwilling("far end's answer to a WebRTC offer is none") from error
 
 

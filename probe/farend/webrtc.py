@@ -24,6 +24,7 @@ from probe.call.signalling import (
     Answer,
     Offer,
     Report,
+    read,
     with_candidates,
     without_addresses,
 )
@@ -204,8 +205,8 @@ async def _offer(request: web.Request) -> str:
         if len(body) > MOST_BYTES:
             raise web.HTTPRequestEntityTooLarge(MOST_BYTES, len(body))
     try:
-        return msgspec.json.decode(body, type=Offer).sdp
-    except (msgspec.DecodeError, UnicodeError) as error:
+        return read(body, Offer).sdp
+    except ValueError as error:
         raise _no_offer() from error
 
 

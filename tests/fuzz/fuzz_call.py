@@ -23,7 +23,15 @@ with atheris.instrument_imports(include=["probe"]):
     from probe.call.order import CallOrder
     from probe.call.seal import seal
     from probe.call.shapes import SHAPES
-    from probe.call.signalling import at_address, ports_of, without_addresses
+    from probe.call.signalling import (
+        Answer,
+        Offer,
+        Report,
+        at_address,
+        ports_of,
+        read,
+        without_addresses,
+    )
     from probe.call.talk import FarEndTalk, Rejected, RelayTalk
     from probe.call.webrtc import WebRtcTrial, rtp_number
     from probe.farend.cookies import Cookies
@@ -173,6 +181,9 @@ ORDER = CallOrder(host="far.example", port=443, profile="voip-20", shape="webrtc
 def webrtc(data):
     """Any session description leaves its own addresses behind; any RTP fits the call or none."""
     text = data.decode("utf-8", "replace")
+    for kind in (Offer, Answer, Report):
+        with contextlib.suppress(ValueError):
+            read(data, kind)
     assert not ports_of(without_addresses(text))
     assert ports_of(at_address(text, "192.0.2.1")) == ports_of(text)
     trial = WebRtcTrial(ORDER)

@@ -1,6 +1,7 @@
 """WebRTC calls without the network: descriptions, headers, and a far end's refusals."""
 
 import asyncio
+import contextlib
 import random
 import sys
 import time
@@ -17,7 +18,16 @@ from probe import failure
 from probe.bench import Bench, Running
 from probe.call import CallOrder, call_pair
 from probe.call.pair import call_flows
-from probe.call.signalling import at_address, ports_of, with_candidates, without_addresses
+from probe.call.signalling import (
+    Answer,
+    Offer,
+    Report,
+    at_address,
+    ports_of,
+    read,
+    with_candidates,
+    without_addresses,
+)
 from probe.call.webrtc import rtp_number
 from probe.call_pairs import far_end_pair
 from probe.farend import FarEndConfig, WebRtcLimits, serve
@@ -66,6 +76,17 @@ def test_an_answer_is_put_where_its_sender_was_reached():
 @given(st.text(max_size=300))
 def test_any_text_at_all_is_taken_apart_and_leaves_no_candidate(text):
     assert not ports_of(without_addresses(text))
+
+
+@given(
+    st.sampled_from([Offer, Answer, Report]),
+    st.binary(max_size=200)
+    | st.binary(max_size=20).map(lambda tail: b'{"sdp":"' + tail)
+    | st.integers(1, 60_000).map(lambda depth: b'{"x":' + b"[" * depth),
+)
+def test_any_bytes_at_all_are_what_they_should_be_or_a_value_error(kind, text):
+    with contextlib.suppress(ValueError):
+        assert isinstance(read(text, kind), kind)
 
 
 @given(st.sets(st.integers(1, 65_535), max_size=4).map(tuple))
