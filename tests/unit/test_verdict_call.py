@@ -102,6 +102,14 @@ def test_a_clock_that_was_set_is_not_a_delay():
     assert judge(trials).verdict == "normal"
 
 
+def test_flows_timed_by_different_clocks_are_not_compared_for_delay():
+    stamped = {"host": Host(stamps=("rx", "tx"))}
+    trials = []
+    for n in range(2):
+        trials += [call(number=n, rtt_s=0.35), call("control", n, fields=stamped)]
+    assert judge(trials).verdict == "normal"
+
+
 def test_three_calls_that_cannot_be_set_up_are_degraded():
     trials = []
     for n in range(3):
