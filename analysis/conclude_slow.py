@@ -93,17 +93,7 @@ def _is_noise(case: FetchCase) -> bool:
 
 def _throttled(case: FetchCase, slow: FetchCase, slower: Slowdown) -> Conclusion:
     partial = slow is not case
-    answer = mechanism.classify(
-        mechanism.Transfers(
-            targets=[c.target for c in slow.compared],
-            marks=[policing.marks(fetch) for fetch in _transfers(slow.pairs)],
-            arrivals=[rate.series(fetch) for fetch in _transfers(slow.pairs)],
-            controls=[c.control for c in slow.compared],
-            # Which of several parallel connections are slowed is a toss where only some are.
-            loads=() if partial else loads(case.beside, case.compared),
-            counted=freezes.read(case.beside),
-        )
-    )
+    answer = mechanism.classify(transfers(case))
     limit = _limit(slow.pairs, answer)
     odds = sequential.log_evidence(case.reading.evidence)
     stopped = answer.mechanism == "frozen" or not judge_fetch.medians_bps(slow.compared)[0]
@@ -121,6 +111,27 @@ def _throttled(case: FetchCase, slow: FetchCase, slower: Slowdown) -> Conclusion
         want=None if partial and answer.want == "parallel" else answer.want,
         why=f"{_what(case, slow, None if stopped else slower)}{held}: {answer.because}{proxied} "
         f"({case.basis}; {sentences.odds(odds)}).",
+    )
+
+
+def transfers(case: FetchCase) -> mechanism.Transfers:
+    """Read from a session what its mechanism is told by.
+
+    Args:
+        case: the session.
+
+    Returns:
+        Figures, marks and arrivals of the transfers that were slow.
+    """
+    slow = case.narrowed()
+    return mechanism.Transfers(
+        targets=[c.target for c in slow.compared],
+        marks=[policing.marks(fetch) for fetch in _transfers(slow.pairs)],
+        arrivals=[rate.series(fetch) for fetch in _transfers(slow.pairs)],
+        controls=[c.control for c in slow.compared],
+        # Which of several parallel connections are slowed is a toss where only some are.
+        loads=() if slow is not case else loads(case.beside, case.compared),
+        counted=freezes.read(case.beside),
     )
 
 

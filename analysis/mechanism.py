@@ -25,14 +25,6 @@ from analysis.finding import Mechanism
 from analysis.freezes import Counted
 from analysis.policing import Marks
 
-#: Round trip under load over idle: at or above the first a queue, below the second none.
-QUEUE_RATIO: Final = 1.5
-#: The receiver's own estimate reads up to 2 under a pacing sender; a queue made 8 and 54.
-RECEIVER_QUEUE_RATIO: Final = 2.5
-#: Late rates of three transfers that agree this well come from a limiter; where drops were counted
-#: they must agree better, since random loss comes near by chance.
-STEADY: Final = 0.05
-_STEADY_DROPS: Final = 0.02
 #: Transfers that must bear the marks of a policer.
 _VOTES: Final = 2
 #: Stop points of one byte limit agree within this: two segments, since a segment more or less may
@@ -42,6 +34,26 @@ _REPEATS: Final = 3
 #: A body that runs so many times slower than its control's is slow itself, whatever it waited for.
 _USUAL_PACE: Final = 2.0
 _ALIKE: Final = 5
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules compare with.
+
+    ``queue_ratio``: round trip under load over idle, from which on there is a queue.
+    ``receiver_queue_ratio``: the same by the receiver's own estimate, which reads up to 2 under a
+    pacing sender; a queue made 8 and 54. ``steady``: late rates of three transfers that agree this
+    well come from a limiter; where drops were counted they must agree within ``steady_drops``,
+    since random loss comes near by chance. ``drop_ratio``: share of segments out of order.
+    """
+
+    queue_ratio: float = 1.5
+    receiver_queue_ratio: float = 2.5
+    steady: float = 0.05
+    steady_drops: float = 0.02
+    drop_ratio: float = policing.DROP_RATIO
+
+
+THRESHOLDS: Final = Thresholds()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +90,12 @@ class Transfers(msgspec.Struct, frozen=True, kw_only=True):
     counted: Counted | None = None
 
 
-def classify(transfers: Transfers) -> Answer:
+def classify(transfers: Transfers, thresholds: Thresholds = THRESHOLDS) -> Answer:
     """Name the mechanism behind a target that was found slow.
 
     Args:
         transfers: of one session.
+        thresholds: what the rules compare with.
 
     Returns:
         The first rule that fits.
@@ -91,8 +104,8 @@ def classify(transfers: Transfers) -> Answer:
     return (
         _frozen(targets, transfers.counted)
         or _delayed(targets, transfers.controls)
-        or _queued(targets, transfers.controls)
-        or _dropped(transfers)
+        or _queued(targets, transfers.controls, thresholds)
+        or _dropped(transfers, thresholds)
         or Answer(
             mechanism="unclassified",
             because="the transfers fit no known way of slowing",
@@ -180,10 +193,12 @@ def _waited_s(figures: FetchFigures) -> float:
     return figures.setup_s + (figures.first_byte_s or 0.0)
 
 
-def _queued(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -> Answer | None:
-    if not _has_queue(targets):
+def _queued(
+    targets: Sequence[FetchFigures], controls: Sequence[FetchFigures], thresholds: Thresholds
+) -> Answer | None:
+    if not _has_queue(targets, thresholds):
         return None
-    if _has_queue(controls):
+    if _has_queue(controls, thresholds):
         return Answer(
             mechanism="unclassified",
             because="round trips grow under load for the control too, so a queue on the line "
@@ -197,10 +212,12 @@ def _queued(targets: Sequence[FetchFigures], controls: Sequence[FetchFigures]) -
     )
 
 
-def _has_queue(figures: Sequence[FetchFigures]) -> bool:
+def _has_queue(figures: Sequence[FetchFigures], thresholds: Thresholds) -> bool:
     beside = central([_rtt_growth(f) for f in figures])
     within = central([f.receiver_rtt_ratio for f in figures])
-    return (beside or 0.0) >= QUEUE_RATIO or (within or 0.0) >= RECEIVER_QUEUE_RATIO
+    if (beside or 0.0) >= thresholds.queue_ratio:
+        return True
+    return (within or 0.0) >= thresholds.receiver_queue_ratio
 
 
 def _rtt_growth(figures: FetchFigures) -> float | None:
@@ -211,7 +228,7 @@ def _rtt_growth(figures: FetchFigures) -> float | None:
     return min(ratio, 1.0)
 
 
-def _dropped(transfers: Transfers) -> Answer | None:
+def _dropped(transfers: Transfers, thresholds: Thresholds) -> Answer | None:
     """Drops without a queue: by a policer or at random; ``None`` where neither shows."""
     rates = [t.late_goodput_bps for t in transfers.targets if t.late_goodput_bps and t.size_bytes]
     if len(rates) < _REPEATS:
@@ -219,12 +236,13 @@ def _dropped(transfers: Transfers) -> Answer | None:
     drops = central([t.out_of_order_ratio for t in transfers.targets])
     shared = _shares_limiter(transfers.loads)
     marked = sum(mark.policed for mark in transfers.marks)
-    dropped = drops is not None and drops >= policing.DROP_RATIO
-    steady = rate.spread(np.array(rates)) <= (STEADY if drops is None else _STEADY_DROPS)
+    dropped = drops is not None and drops >= thresholds.drop_ratio
+    agreeing = thresholds.steady if drops is None else thresholds.steady_drops
+    steady = rate.spread(np.array(rates)) <= agreeing
     even = steady and (drops is None or dropped)
     held = limiter.is_held(transfers.targets, transfers.arrivals)
     limited = shared is not False and (marked >= _VOTES or even or held)
-    if limited or (shared is False and _are_limited_alike(rates, transfers.loads)):
+    if limited or (shared is False and _are_limited_alike(rates, transfers.loads, thresholds)):
         return Answer(
             mechanism="policed",
             because="packets over a fixed rate are dropped and none are queued",
@@ -239,14 +257,16 @@ def _dropped(transfers: Transfers) -> Answer | None:
     return None
 
 
-def _are_limited_alike(rates: Sequence[float], loads: Sequence[Load]) -> bool:
+def _are_limited_alike(
+    rates: Sequence[float], loads: Sequence[Load], thresholds: Thresholds
+) -> bool:
     """Whether each connection has a limiter of its own: alone or beside others, one rate.
 
     Five rates lost at random (a fifth apart) agree this well as seldom as three within
-    ``_STEADY_DROPS``: about once in a hundred.
+    ``steady_drops``: about once in a hundred.
     """
     each = np.array([*rates, *(bps for load in loads for bps in load.late_bps)])
-    return len(each) >= _ALIKE and bool(np.std(each) <= STEADY * np.mean(each))
+    return len(each) >= _ALIKE and bool(np.std(each) <= thresholds.steady * np.mean(each))
 
 
 def _shares_limiter(loads: Sequence[Load]) -> bool | None:

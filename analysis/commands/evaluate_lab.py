@@ -99,7 +99,8 @@ def run(
             click.echo(msgspec.json.encode(row(item)))
     else:
         click.echo(markdown(found, title), nl=False)
-        if by_rate := lab_folds.report(found.outcomes, known, f"{title}: one by one"):
+        if found.cases:
+            by_rate = lab_folds.report(found.cases, f"{title}: each rate left out")
             click.echo(f"\n{by_rate.text()}", nl=False)
     return 0
 

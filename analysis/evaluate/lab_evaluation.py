@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from analysis.evaluate.lab_compare import Outcome, outcome
+from analysis.evaluate.lab_folds import Case, case
 from analysis.evaluate.lab_matrix import Preset, asked
 from analysis.evaluate.lab_runs import Ran, kept
 from analysis.runfiles import load
@@ -33,11 +34,12 @@ class Discarded(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """What the runs of a folder came to."""
+    """What the runs of a folder came to; ``cases`` are those of presets with a fold."""
 
     outcomes: tuple[Outcome, ...]
     discarded: tuple[Discarded, ...]
     lag_s: float
+    cases: tuple[Case, ...] = ()
 
 
 def evaluate(folder: Path, runs: Sequence[Ran], presets: Mapping[str, Preset]) -> Evaluation:
@@ -52,6 +54,7 @@ def evaluate(folder: Path, runs: Sequence[Ran], presets: Mapping[str, Preset]) -
         Outcomes of the runs that count, and the others with the reason.
     """
     outcomes: list[Outcome] = []
+    cases: list[Case] = []
     discarded: list[Discarded] = []
     lags = [0.0]
     for ran in runs:
@@ -64,8 +67,13 @@ def evaluate(folder: Path, runs: Sequence[Ran], presets: Mapping[str, Preset]) -
         elif why := unfit(ran, lag_s):
             discarded.append(Discarded(ran.cell.path, why))
         else:
-            outcomes += compare(ran, preset, sessions)
-    return Evaluation(tuple(outcomes), tuple(discarded), max(lags))
+            for found, its_own in compare(ran, preset, sessions):
+                outcomes.append(found)
+                if preset.fold:
+                    cases.append(case(preset.fold, found, its_own))
+    folds = [preset.fold for preset in presets.values()]
+    cases.sort(key=lambda one: folds.index(one.fold))
+    return Evaluation(tuple(outcomes), tuple(discarded), max(lags), tuple(cases))
 
 
 def forget_unfit(folder: Path, tell: Callable[[str], None]) -> None:
@@ -107,7 +115,9 @@ def lag(trials: Iterable[Measurement]) -> float:
     return max((trial.host.loop_lag_s or 0.0 for trial in trials), default=0.0)
 
 
-def compare(ran: Ran, preset: Preset, sessions: Sequence[list[Measurement]]) -> list[Outcome]:
+def compare(
+    ran: Ran, preset: Preset, sessions: Sequence[list[Measurement]]
+) -> list[tuple[Outcome, list[list[Measurement]]]]:
     """Judge every service and kind that a run was told to measure.
 
     Args:
@@ -116,13 +126,13 @@ def compare(ran: Ran, preset: Preset, sessions: Sequence[list[Measurement]]) -> 
         sessions: its sessions, oldest first.
 
     Returns:
-        One outcome each.
+        One outcome each, with the sessions it is about.
     """
     cells: dict[tuple[str, str], list[list[Measurement]]] = defaultdict(list)
     for trials in sessions:
         cells[trials[0].service, trials[0].subject].append(trials)
     return [
-        outcome(ran.cell, preset.expects(*of), *of, cells.get(of, []))
+        (outcome(ran.cell, preset.expects(*of), *of, cells[of]), cells[of])
         for of in asked(ran.cell, preset)
     ]
 

@@ -1,51 +1,67 @@
-"""How well the mechanism is told at each rate of a sweep."""
+"""Thresholds chosen on all rates but one, and tried on that one."""
 
 import msgspec
 import pytest
 from builders import policed, session
 
+from analysis import mechanism
 from analysis.evaluate.lab_compare import outcome
-from analysis.evaluate.lab_folds import report
-from analysis.evaluate.lab_matrix import Cell, Expected, Preset
+from analysis.evaluate.lab_folds import GRID, answer, case, report
+from analysis.evaluate.lab_matrix import Cell, Expected
 
-POLICED = Expected(service="twitter", kind="fetch", verdict="throttled", mechanisms=("policed",))
-SHAPED = msgspec.structs.replace(POLICED, mechanisms=("shaped",))
-
-
-def preset(name, fold):
-    return Preset(
-        name=name,
-        title=name,
-        engines=("netns",),
-        probability=1.0,
-        services={"twitter": ("fetch",)},
-        fold=fold,
-    )
+CELL = Cell(
+    preset="policed@128k.1.1", engine="netns", seed=1, services=("twitter",), kinds=("fetch",)
+)
+POLICED = Expected(
+    service="twitter", kind="fetch", verdict="throttled", mechanisms=("policed",), rate_bps=130e3
+)
+ANYTHING_IS_A_QUEUE = msgspec.structs.replace(mechanism.THRESHOLDS, queue_ratio=0.5)
 
 
-def one(name, expected):
-    """A run in which a policer was found, where this was to be found."""
-    cell = Cell(preset=name, engine="netns", seed=1, services=("twitter",), kinds=("fetch",))
-    trials = session([policed(number=number) for number in range(3)])
-    return outcome(cell, expected, "twitter", "fetch", [trials])
+def one(fold, expected=POLICED):
+    sessions = [session([policed(number=number) for number in range(3)])]
+    return case(fold, outcome(CELL, expected, "twitter", "fetch", sessions), sessions)
 
 
-KNOWN = {"a": preset("a", "64 kbit/s"), "b": preset("b", "128 kbit/s"), "c": preset("c", "")}
+def test_a_case_is_answered_by_the_thresholds_it_is_given():
+    right = ("throttled policed", "throttled policed")
+    assert answer(one("128 kbit/s"), mechanism.THRESHOLDS) == right
+    assert answer(one("128 kbit/s"), ANYTHING_IS_A_QUEUE) != right
 
 
-def test_each_rate_has_a_score_of_its_own_beside_that_of_all():
-    found = report([one("a", POLICED), one("b", SHAPED), one("c", SHAPED)], KNOWN, "x")
-    assert found is not None
-    whole, low, high = found.rows
-    assert whole.value == pytest.approx(1 / 3)  # policed found twice of once, shaped never
-    assert (low.what, low.value, high.value) == ("... at 64 kbit/s, or as gravely", 1.0, 0.0)
+def test_with_the_shipped_thresholds_the_answer_is_what_the_program_says():
+    seen = one("128 kbit/s")
+    assert answer(seen, mechanism.THRESHOLDS) == seen.outcome.mechanisms
+
+
+def test_an_honest_answer_in_the_place_of_a_verdict_names_no_mechanism():
+    free = Expected(service="twitter", kind="fetch", verdict="blocked", accept=("throttled",))
+    free = msgspec.structs.replace(free, mechanisms=("dns",))
+    assert answer(one("128 kbit/s", free), mechanism.THRESHOLDS) is None
+
+
+def test_a_service_without_a_record_is_a_miss():
+    missing = case("64 kbit/s", outcome(CELL, POLICED, "twitter", "fetch", []), [])
+    assert answer(missing, mechanism.THRESHOLDS) == ("throttled policed", "none")
+
+
+def test_every_fold_is_left_out_once_and_the_shipped_thresholds_stand_beside():
+    rows = report([one("64 kbit/s"), one("128 kbit/s")], "x").rows
+    assert [row.what for row in rows[1:3]] == [
+        "... left out: 64 kbit/s",
+        "... left out: 128 kbit/s",
+    ]
+    assert rows[0].value == pytest.approx(1.0)
+    assert rows[0].target == 0.90
+    assert rows[-1].value == pytest.approx(1.0)
 
 
 def test_a_mistake_is_counted_and_named():
-    found = report([one("a", SHAPED)], KNOWN, "x")
-    assert found is not None
-    assert found.rows[0].note == "1 answers; throttled shaped taken for throttled policed 1"
+    shaped = msgspec.structs.replace(POLICED, mechanisms=("shaped",))
+    rows = report([one("64 kbit/s"), one("128 kbit/s", shaped)], "x").rows
+    assert rows[-1].value < 0.9
+    assert "throttled shaped taken for throttled policed 1" in rows[-1].note
 
 
-def test_presets_that_are_no_sweep_have_no_such_report():
-    assert report([one("c", POLICED)], {"c": KNOWN["c"]}, "x") is None
+def test_the_grid_is_of_thresholds_that_the_rules_have():
+    assert set(GRID) <= set(mechanism.Thresholds.__struct_fields__)

@@ -323,7 +323,7 @@ def test_a_run_is_left_out_for_what_happened_to_it():
 def test_every_service_that_was_asked_about_has_an_outcome():
     ran = Ran(cell=CELL, statuses=(0,), wall_s=1.0)
     seen = compare(ran, preset(POLICED), [policed_session()])
-    assert [(item.service, item.verdict) for item in seen] == [
+    assert [(item.service, item.verdict) for item, _ in seen] == [
         ("twitter", "throttled"),
         ("google", NO_RECORD),
     ]
