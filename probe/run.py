@@ -40,7 +40,7 @@ async def carry_out_plan(
         trials = await carry_out(session, order, bench)
         found = [trials] if trials else []
         if trials and bench.judge.suspects(trials):
-            found += await _confirm(session, targets, order, bench)
+            found += await _confirm(session, targets, trials, order, bench)
         ended(session, found)
         return bool(trials)
 
@@ -57,11 +57,11 @@ async def carry_out_plan(
 
 
 async def _confirm(
-    session: Session, targets: Targets, order: int, bench: Bench
+    session: Session, targets: Targets, seen: list[Measurement], order: int, bench: Bench
 ) -> list[list[Measurement]]:
     """Look again with better controls, until one of them finds the same."""
     found = []
-    for further in confirmations(session, targets):
+    for further in confirmations(session, targets, seen):
         if trials := await carry_out(further, order, bench):
             found.append(trials)
             if bench.judge.suspects(trials):

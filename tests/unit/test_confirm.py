@@ -1,5 +1,8 @@
 """What a fetch session found is looked at again with better controls."""
 
+import pytest
+from builders import fetch
+from msgspec.structs import replace
 from plans import plan_of, targets
 
 from probe.confirm import confirmations
@@ -30,6 +33,18 @@ def test_what_only_confirms_is_smaller_and_sooner_over() -> None:
     assert isinstance(session, FetchSession)
     assert further.limit_bytes < session.limit_bytes
     assert further.limit_s < session.limit_s
+
+
+@pytest.mark.parametrize(
+    ("bps", "limit_bytes"), [(64e3, 100_000), (300e3, 225_000), (1e6, 400_000), (0.0, 100_000)]
+)
+def test_a_faster_target_is_confirmed_by_more_bytes(bps: float, limit_bytes: int) -> None:
+    (session,) = plan_of(targets(), only=("twitter",)).sessions
+    slow, fast = fetch(bps=bps or 64e3, cut_s=10.0), fetch("control", bps=9e6)
+    assert slow.fetch is not None
+    took = replace(slow.fetch, body_bytes=int(bps / 8 * 10), duration_s=10.0)
+    (further,) = confirmations(session, targets(), (replace(slow, fetch=took), fast))
+    assert further.limit_bytes == pytest.approx(limit_bytes, abs=10)
 
 
 def test_last_a_recording_is_played_with_the_far_end_beside_its_inverted_copy() -> None:
