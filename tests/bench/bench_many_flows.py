@@ -4,10 +4,10 @@
 
 Each flow sends 50 packets a second to a far end in a process of its own, over loopback. Shown:
 packets lost, flows that this process was too slow for and flows that the far end was too slow for,
-share of one core (set-up, report and packing included), round trip by kernel stamps, and how late
-packets were handed to the kernel. Between the last number of flows that loses nothing and the first
-that does, the limit is searched for by halving; there, what fails may try once more, as neighbours
-can spoil a run.
+share of one core (set-up, report and packing included, in the work as in the time), round trip by
+kernel stamps, and how late packets were handed to the kernel. Between the last number of flows that
+loses nothing and the first that does, the limit is searched for by halving; there, what fails may
+try once more, as neighbours can spoil a run.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main():
 
 def loses_nothing(flows, seconds):
     """Make the flows once and show what came of them."""
-    row = figures(flows, make(flows, seconds), seconds)
+    row = figures(flows, make(flows, seconds))
     print("".join(f"{row[word]:>10.0f}" for word in COLUMNS), flush=True)  # noqa: T201 - its output
     return row["lost"] == row["we slow"] == row["far slow"] == 0
 
@@ -70,7 +70,7 @@ def make(flows, seconds):
     return json.loads(done.stdout)
 
 
-def figures(flows, made, seconds):
+def figures(flows, made):
     calls = [flow["call"] for flow in made["flows"]]
     failures = [flow["failure"] or "" for flow in made["flows"]]
     sent = sum(call["sent"] for call in calls)
@@ -89,7 +89,7 @@ def figures(flows, made, seconds):
         "lost": sum(call["planned"] - call["received"] for call in calls),
         "we slow": sum("this machine" in failure for failure in failures),
         "far slow": sum("far end" in failure for failure in failures),
-        "core %": 100 * made["cpu_s"] / seconds,
+        "core %": 100 * made["cpu_s"] / made["took_s"],
     } | dict(zip(TIMES, micro, strict=True))
 
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import resource
 import sys
+import time
 
 import msgspec
 
@@ -39,16 +40,16 @@ def cpu_s():
 
 async def make_call(text):
     orders = msgspec.json.decode(text, type=list[CallOrder])
-    before_s = cpu_s()
+    before_s, begun_s = cpu_s(), time.monotonic()
     outcomes = await call_flows(orders, Network())
-    used_s = cpu_s() - before_s
+    used_s, took_s = cpu_s() - before_s, time.monotonic() - begun_s
     flows = []
     for outcome in outcomes:
         flow = msgspec.to_builtins(outcome)
         columns = unpack_trace(outcome.call.trace)
         flow["call"]["trace"] = columns | {"fate": [FATES[index] for index in columns["fate"]]}
         flows.append(flow)
-    json.dump({"cpu_s": used_s, "flows": flows}, sys.stdout)
+    json.dump({"cpu_s": used_s, "took_s": took_s, "flows": flows}, sys.stdout)
 
 
 async def meet_peer(way, text):
