@@ -20,6 +20,9 @@ from probe.session_kinds import Session
 class Judge(Protocol):
     """What a live session asks."""
 
+    def prepare(self) -> None:
+        """Load what judging takes, so that nothing is loaded while a transfer is timed."""
+
     def enough(self, trials: Sequence[Measurement]) -> bool:
         """Say whether another pair can no longer change the answer."""
 

@@ -70,6 +70,12 @@ class _Lazy(click.Group):
 class Judging:
     """The analysis, as far as a live run needs it; imported on first use."""
 
+    def prepare(self) -> None:
+        """Import it now: later it would hold up what is being timed."""
+        import analysis.merge  # noqa: PLC0415 - numpy is not wanted by --help
+        import analysis.verdict  # noqa: PLC0415 - as above
+        import analysis.wording  # noqa: F401, PLC0415 - as above
+
     def enough(self, trials: Sequence[Measurement]) -> bool:
         """Say whether another pair can no longer change the answer."""
         from analysis.verdict import advise  # noqa: PLC0415 - numpy is not wanted by --help

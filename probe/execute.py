@@ -62,6 +62,7 @@ def execute(options: Options, judge: Judge, emitter: Emitter) -> Ended:
     """
     for path in recover(options.data):
         emitter.say(f"Recovered {path.name} of a probe that was killed.")
+    judge.prepare()
     with only_run(options.data):
         return asyncio.run(_run(options, judge, emitter))
 

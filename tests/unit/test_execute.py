@@ -63,9 +63,15 @@ def served() -> Iterator[dict[str, int]]:
 
 
 class TwoPairs:
-    """A judge that has heard enough after two pairs."""
+    """A judge that has heard enough after two pairs, and must be ready before it hears any."""
+
+    ready = False
+
+    def prepare(self) -> None:
+        self.ready = True
 
     def enough(self, trials: Sequence[Measurement]) -> bool:
+        assert self.ready
         return len(trials) >= 4
 
     def want(self, _: object) -> None:

@@ -201,3 +201,18 @@ def test_an_interrupt_before_anything_is_imported_is_one_line_too(tmp_path: Path
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
     done = probe("run", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (130, "probe: interrupted\n")
+
+
+def test_a_judge_that_is_prepared_loads_nothing_more_while_it_is_asked() -> None:
+    asked = """
+import sys
+from probe.cli import Judging
+judge = Judging()
+judge.prepare()
+before = {name for name in sys.modules if name.split(".")[0] in ("analysis", "numpy")}
+judge.enough([]), judge.settled(1000, 1.0, 1e6, 10_000)
+after = {name for name in sys.modules if name.split(".")[0] in ("analysis", "numpy")}
+print(sorted(after - before))
+"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
