@@ -16,6 +16,7 @@ import numpy as np
 
 from analysis import rate
 from analysis.fetches import FetchFigures
+from analysis.policing import MATHIS
 
 #: Transfers that loss alone would let run so many times faster. At 2 to 15 % random loss in the
 #: lab, whose sender is the kernel's, none ran at less than a fourth of Mathis' speed.
@@ -26,7 +27,6 @@ _MOST_DROPS: Final = 0.15
 #: of 100 kB behind a policer of the kernel's.
 _STRAIGHT: Final = 0.15
 _FEWEST_POINTS: Final = 8
-_MATHIS: Final = 1.22
 _SEGMENT_BITS: Final = 8.0 * 1448.0
 
 
@@ -99,4 +99,4 @@ def _spare(figures: FetchFigures) -> float | None:
     drops, rtt_s, late_bps = figures.out_of_order_ratio, figures.rtt_s, figures.late_goodput_bps
     if not (drops and rtt_s and late_bps):
         return None
-    return _MATHIS**2 / drops * _SEGMENT_BITS / rtt_s / late_bps
+    return MATHIS**2 / drops * _SEGMENT_BITS / rtt_s / late_bps

@@ -48,7 +48,7 @@ _HOLE_SEGMENTS: Final = 2.5
 _SEGMENT_BYTES: Final = 1500.0
 #: Packets out of order a loss makes in a window that single losses of ratio p allow: the window
 #: is 1.22 / sqrt(p) (Mathis et al. 1997), so their share is 1.22 sqrt(p).
-_MATHIS: Final = 1.22
+MATHIS: Final = 1.22
 #: Losses that chance leaves out once in ten thousand transfers (Poisson).
 _NOT_BY_CHANCE: Final = 9.2
 _FEWEST_POINTS: Final = 8
@@ -113,7 +113,7 @@ def marks(fetch: Fetch) -> Marks:
 
 def _loss_ratio(out_of_order: float) -> float:
     """Losses a segment that would, one by one, put such a share out of order."""
-    return (min(out_of_order, 1.0) / _MATHIS) ** 2
+    return (min(out_of_order, 1.0) / MATHIS) ** 2
 
 
 def marks_of_sum(arrivals: rate.Series, fetches_in: Sequence[Fetch]) -> Marks:
