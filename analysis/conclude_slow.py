@@ -152,7 +152,8 @@ def _limit(pairs: Sequence[Pair], answer: Answer) -> Rate | None:
     found = rate.estimate(
         [rate.series(fetch) for fetch in _transfers(pairs)],
         np.random.default_rng(_SEED),
-        rtt_s=fetches.central(rtts),
+        # A queue keeps what comes at once: there no bucket can be too small for TCP.
+        rtt_s=None if answer.mechanism == "shaped" else fetches.central(rtts),
     )
     if found is None or answer.mechanism in ("policed", "shaped"):
         return found

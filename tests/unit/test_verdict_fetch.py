@@ -50,7 +50,9 @@ def test_a_policer_is_named_with_its_rate():
 
 def test_a_queue_is_named_by_its_round_trips():
     targets = rounds(fetch, bps=1e6, rtt_ratio=8.0)
-    assert judge(session(targets)).mechanism == "shaped"
+    finding = judge(session(targets))
+    assert finding.mechanism == "shaped"
+    assert not finding.rate_bps.lower_bound
 
 
 def test_a_queue_of_one_flow_is_seen_from_within_the_transfer():
